@@ -1,0 +1,58 @@
+//! A ballot: the number under which one proposer proposes.
+
+use core::fmt;
+
+use crate::NodeId;
+
+/// A ballot (Lamport, "The Part-Time Parliament", section 2.3).
+///
+/// Ballots are totally ordered, first by round and then by node; **the order of the fields is that
+/// order**. One proposer owns each ballot, so two proposers never propose in the same one. A
+/// leadership is named by its ballot: ballots are the fencing tokens of the library.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Ballot {
+    /// The round. A new ballot takes one above every round its proposer has heard of.
+    pub round: u64,
+    /// The proposer that owns the ballot.
+    pub node: NodeId,
+}
+
+impl Ballot {
+    /// Below every ballot that a proposer can own.
+    pub const ZERO: Self = Self { round: 0, node: NodeId(0) };
+
+    /// Rounds at or above this are refused, so that the next round always exists.
+    pub const ROUND_LIMIT: u64 = 1 << 62;
+
+    /// The ballot that stands for "none".
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.round == 0
+    }
+}
+
+impl fmt::Display for Ballot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.round, self.node.0)
+    }
+}
+
+impl fmt::Debug for Ballot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b{}.{}", self.round, self.node.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_outranks_node() {
+        let low = Ballot { round: 1, node: NodeId(9) };
+        let high = Ballot { round: 2, node: NodeId(1) };
+        assert!(low < high);
+        assert!(Ballot { round: 2, node: NodeId(2) } > high);
+        assert!(Ballot::ZERO < low);
+    }
+}
