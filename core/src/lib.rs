@@ -6,6 +6,7 @@ extern crate alloc;
 
 mod action;
 mod ballot;
+pub mod checksum;
 mod config;
 pub mod contracts;
 mod decree;
@@ -16,10 +17,12 @@ mod header;
 mod message;
 mod node;
 mod quorum;
+pub mod record;
 mod recovered;
 mod replica;
 mod slot;
 mod time;
+pub mod wire;
 
 pub use action::{Action, Body, Record, WriteId};
 pub use ballot::Ballot;
