@@ -26,6 +26,8 @@ pub enum PeerMisbehaved {
     SlotsNotContiguous(NodeId, Slot),
     /// More proposals, or a larger decree, than the configuration allows.
     TooLarge(NodeId),
+    /// Forwarded requests that cannot be read.
+    MalformedRequests(NodeId),
 }
 
 /// Why [`Replica::propose`](crate::Replica::propose) gave a decree back. It was not and will not
@@ -99,6 +101,9 @@ impl fmt::Display for PeerMisbehaved {
                 write!(f, "node {node} sent slots that are no run from {slot}, or out of range")
             }
             Self::TooLarge(node) => write!(f, "node {node} sent more than the limits allow"),
+            Self::MalformedRequests(node) => {
+                write!(f, "node {node} forwarded requests that cannot be read")
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ mod quorum;
 pub mod record;
 mod recovered;
 mod replica;
+pub mod service;
 mod slot;
 mod time;
 pub mod wire;
