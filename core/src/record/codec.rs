@@ -209,6 +209,12 @@ impl Decoder {
         self.members.clear();
     }
 
+    /// The proposals that fit without a new allocation.
+    #[cfg(test)]
+    pub(super) const fn capacity(&self) -> usize {
+        self.proposals.capacity()
+    }
+
     fn read<'s>(
         &'s mut self,
         kind: u8,

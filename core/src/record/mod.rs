@@ -28,7 +28,7 @@
 //! | 76 | 4 | number of proposals or members in the body |
 //! | 80 | 8 | generation of the log |
 //! | 88 | 8 | position of this record in the endless stream of the log's bytes |
-//! | 96 | 8 | `durable_upto`: the position known synced when this was written (R11) |
+//! | 96 | 8 | `durable_upto`: the position known durable when this was written (R11) |
 //! | 104 | 16 | promised: the highest ballot promised (round, node) |
 //! | 120 | 8 | decided: everything below is chosen, and in the log at or before this record (R5) |
 //! | 128 | 8 | slot of the first proposal; 0 without proposals |
@@ -81,6 +81,6 @@ pub struct Stamp {
     pub generation: Boot,
     /// The position of this record in the endless stream of the log's bytes.
     pub position: u64,
-    /// The position known synced when this record was written (R11).
+    /// The position known durable when this record was written (R11).
     pub durable_upto: u64,
 }

@@ -90,7 +90,7 @@ pub(crate) fn put_header(header: &Header, out: &mut BytesMut) {
 }
 
 /// A length or a count on its way out. The limits of a configuration keep all of them below 2^32;
-/// what exceeds that regardless is cut to a value that every reader refuses.
+/// what exceeds that regardless becomes a number that every reader refuses.
 pub(crate) fn narrow(length: usize) -> u32 {
     debug_assert!(u32::try_from(length).is_ok(), "limits keep lengths and counts in 32 bits");
     u32::try_from(length).unwrap_or(u32::MAX)

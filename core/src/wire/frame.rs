@@ -169,6 +169,12 @@ impl Decoder {
     pub fn clear(&mut self) {
         self.scratch.clear();
     }
+
+    /// The proposals that fit without a new allocation.
+    #[cfg(test)]
+    pub(super) const fn capacity(&self) -> usize {
+        self.scratch.capacity()
+    }
 }
 
 const _: () = assert!(HEADER_AT + HEADER_BYTES == FRAME_BYTES_MIN);

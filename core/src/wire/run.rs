@@ -1,18 +1,7 @@
 //! A run of proposals, the same in frames and in records.
 //!
-//! The reader knows what slot and ballot to expect: those that the message or record names for the
-//! first proposal, then the slot behind and the ballot of the proposal before. What is as expected
-//! is left out, so a run of one ballot costs eight bytes per proposal beside the decrees.
-//!
-//! | offset | size | field |
-//! |-------:|-----:|-------|
-//! | 0 | 4 | length of the decree in bytes |
-//! | 4 | 1 | kind of decree: 0 no-op, 1 application; 2 configuration and 3 faulty are reserved |
-//! | 5 | 1 | flags: 1 the slot follows, 2 the ballot follows; the others are reserved, 0 |
-//! | 6 | 2 | reserved, 0 |
-//! | 8 | 0 or 8 | the slot, when it is not the expected one |
-//! |   | 0 or 16 | the ballot (round, node), when it is not the expected one |
-//! |   | length | the decree |
+//! [The module above](super) has the table. What the reader expects is left out, so a run of one
+//! ballot costs eight bytes per proposal beside the decrees.
 //!
 //! There is one encoding for each run: what is spelled out without need is refused.
 
