@@ -1,4 +1,4 @@
-//! The bodies of frames, one function per message and direction.
+//! The bodies of the messages of the protocol, one function per message and direction.
 
 use alloc::vec::Vec;
 

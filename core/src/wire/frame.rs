@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::field::{Fields, HEADER_BYTES, narrow, put_header};
 use super::run::PROPOSAL_BYTES_MAX;
-use super::{Payload, WireError, body};
+use super::{Payload, WireError, body, service};
 use crate::checksum::{self, Crc, crc32c};
 use crate::{Header, Limits, Proposal};
 
@@ -74,6 +74,7 @@ pub fn frame_len(prefix: &[u8], bytes_max: usize) -> Result<Option<usize>, WireE
 pub fn encoded_len(payload: &Payload<'_>) -> usize {
     let body = match payload {
         Payload::Replica(message) => body::encoded_len(message),
+        Payload::Service(message) => service::encoded_len(message),
     };
     FRAME_BYTES_MIN + body
 }
@@ -93,13 +94,15 @@ pub fn encode_with(crc: Crc, header: &Header, payload: &Payload<'_>, out: &mut B
     out.put_u32_le(narrow(len));
     out.put_slice(&MAGIC);
     out.put_u8(VERSION);
+    out.put_u8(match payload {
+        Payload::Replica(message) => body::kind(message),
+        Payload::Service(message) => service::kind(message),
+    });
+    out.put_u32_le(0);
+    put_header(header, out);
     match payload {
-        Payload::Replica(message) => {
-            out.put_u8(body::kind(message));
-            out.put_u32_le(0);
-            put_header(header, out);
-            body::put(message, out);
-        }
+        Payload::Replica(message) => body::put(message, out),
+        Payload::Service(message) => service::put(message, out),
     }
     debug_assert_eq!(out.len() - start, len, "the length announced is the length written");
     seal(crc, out.get_mut(start..).unwrap_or_default(), CHECKSUM_AT);
@@ -161,8 +164,12 @@ impl Decoder {
             return Err(WireError::Checksum { claimed, computed });
         }
         let header = fields.header()?;
-        let message = body::read(kind, fields, self.slots_max, &mut self.scratch)?;
-        Ok((header, Payload::Replica(message)))
+        let payload = if service::KINDS.contains(&kind) {
+            Payload::Service(service::read(kind, fields)?)
+        } else {
+            Payload::Replica(body::read(kind, fields, self.slots_max, &mut self.scratch)?)
+        };
+        Ok((header, payload))
     }
 
     /// Lets go of the frame decoded last.

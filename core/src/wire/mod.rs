@@ -37,11 +37,14 @@
 //! | 7 | learn | from 8 |
 //! | 8 | learned | from 8, decided 8, count 4, run |
 //! | 9–15 | reserved | messages of the protocol |
-//! | 16–31 | reserved | messages of the service |
+//! | 16 | forward | ballot 16, number 8, after 8, length 4, requests |
+//! | 17 | taken | ballot 16, number 8, last 8 |
+//! | 18–31 | reserved | messages of the service |
 //! | 32–255 | reserved | |
 //!
 //! `hears` is a set of members, one bit each from the lowest; bits from the tenth on are 0.
-//! `count` is the number of proposals in the run.
+//! `count` is the number of proposals in the run. `length` is that of the requests, whose format
+//! is the [service](crate::service)'s own.
 //!
 //! # Runs
 //!
@@ -75,6 +78,7 @@ mod error;
 pub(crate) mod field;
 mod frame;
 pub(crate) mod run;
+mod service;
 #[cfg(test)]
 mod tests;
 
@@ -90,10 +94,13 @@ pub use frame::{
 use bytes::Bytes;
 
 use crate::Message;
+use crate::service::ServiceMessage;
 
 /// What a frame carries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Payload<'a> {
     /// A message of the protocol.
     Replica(Message<'a, Bytes>),
+    /// A message of the service.
+    Service(ServiceMessage),
 }

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::*;
 use crate::checksum::crc32c;
+use crate::service::ServiceMessage;
 use crate::{
     Ballot, Beat, Boot, ClusterId, Epoch, GroupId, Header, Incarnation, Kind, Limits, NodeId,
     NodeSet, Proposal, Slot,
@@ -103,11 +104,27 @@ fn frame(payload: &Payload<'_>) -> Bytes {
     out.freeze()
 }
 
+/// The samples of the protocol and one message of each kind of the service.
+fn payloads<'a>(
+    run: &'a [Proposal<Bytes>],
+    patchwork: &'a [Proposal<Bytes>],
+) -> Vec<(&'static str, Payload<'a>)> {
+    let (requests, empty) = (Bytes::from_static(b"requests"), Bytes::new());
+    let forward =
+        |requests| ServiceMessage::Forward { ballot: ballot(4, 2), number: 5, after: 3, requests };
+    let taken = ServiceMessage::Taken { ballot: ballot(4, 2), number: 5, last: 4 };
+    let protocol = messages(run, patchwork).into_iter();
+    let service = [forward(requests), forward(empty), taken].into_iter();
+    protocol
+        .map(|message| (message.name(), Payload::Replica(message)))
+        .chain(service.map(|message| (message.name(), Payload::Service(message))))
+        .collect()
+}
+
 /// The frames of all samples.
 fn frames() -> Vec<Bytes> {
     let (run, patchwork) = (run(), patchwork());
-    let messages = messages(&run, &patchwork);
-    messages.into_iter().map(|message| frame(&Payload::Replica(message))).collect()
+    payloads(&run, &patchwork).iter().map(|(_, payload)| frame(payload)).collect()
 }
 
 /// `frame` with `bytes` in place of what stands at `at`, under a checksum that is right again: what
@@ -139,8 +156,7 @@ fn refusal(frame: &Bytes) -> WireError {
 fn every_message_comes_back() {
     let (run, patchwork) = (run(), patchwork());
     let mut decoder = decoder();
-    for message in messages(&run, &patchwork) {
-        let payload = Payload::Replica(message);
+    for (_, payload) in payloads(&run, &patchwork) {
         let frame = frame(&payload);
         assert_eq!(frame.len(), encoded_len(&payload), "{payload:?}");
         assert_eq!(frame_len(&frame, frame.len()), Ok(Some(frame.len())));
@@ -153,9 +169,8 @@ fn every_message_comes_back() {
 fn the_bytes_are_those_on_record() {
     let mut text = String::new();
     let (run, patchwork) = (run(), patchwork());
-    for message in messages(&run, &patchwork) {
-        let name = message.name();
-        let frame = frame(&Payload::Replica(message));
+    for (name, payload) in payloads(&run, &patchwork) {
+        let frame = frame(&payload);
         text.push_str(&format!("{name}\n"));
         for line in frame.chunks(36) {
             let line: String = line.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -246,8 +261,11 @@ fn the_longest_frame_has_room_for_what_the_limits_allow() {
                 decree: Kind::App(Bytes::from(vec![7; len])),
             })
             .collect();
-        for message in messages(&run, &run) {
-            let payload = Payload::Replica(message);
+        let requests = Bytes::from(vec![7; 8.max(decree_bytes_max)]);
+        let forward =
+            ServiceMessage::Forward { ballot: ballot(4, 2), number: 1, after: 0, requests };
+        let protocol = messages(&run, &run).into_iter().map(Payload::Replica);
+        for payload in protocol.chain([Payload::Service(forward)]) {
             assert!(encoded_len(&payload) <= longest, "{payload:?}");
             let frame = frame(&payload);
             assert_eq!(Decoder::new(&limits).decode(&frame), Ok((header(), payload)));
@@ -257,6 +275,20 @@ fn the_longest_frame_has_room_for_what_the_limits_allow() {
         assert_eq!(frame_len(&exact, longest), Ok(Some(longest)));
         assert_eq!(frame_len(&exact, longest - 1), oversize(longest as u32, longest - 1));
     }
+}
+
+#[test]
+fn requests_are_not_copied() {
+    let requests = Bytes::from_static(b"requests");
+    let message = ServiceMessage::Forward { ballot: ballot(4, 2), number: 1, after: 0, requests };
+    let frame = frame(&Payload::Service(message));
+    let mut decoder = decoder();
+    let Ok((_, Payload::Service(ServiceMessage::Forward { requests, .. }))) =
+        decoder.decode(&frame)
+    else {
+        panic!("another message came back")
+    };
+    assert_eq!(range(&requests).end, range(&frame).end);
 }
 
 fn oversize(claimed: u32, max: usize) -> Result<Option<usize>, WireError> {
