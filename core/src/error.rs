@@ -76,6 +76,9 @@ pub enum ConfigError {
     LogNotContiguous(Slot),
     /// The log has no incarnation or no boot number: it was not formatted.
     LogNotFormatted,
+    /// The log starts at the second slot, but the state machine holds only what lies below the
+    /// first: what lies between is lost.
+    StateBehindLog(Slot, Slot),
 }
 
 impl fmt::Display for PeerMisbehaved {
@@ -139,6 +142,11 @@ impl fmt::Display for ConfigError {
                 write!(f, "the log has a gap at slot {slot} above its decided mark")
             }
             Self::LogNotFormatted => f.write_str("the log has no incarnation or no boot number"),
+            Self::StateBehindLog(applied, retained) => write!(
+                f,
+                "the state machine is at slot {applied} and the log starts at {retained}: restore \
+                 a state that reaches that far"
+            ),
         }
     }
 }

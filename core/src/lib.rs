@@ -24,6 +24,7 @@ pub mod service;
 mod slot;
 mod time;
 pub mod wire;
+mod window;
 
 pub use action::{Action, Body, Record, WriteId};
 pub use ballot::Ballot;

@@ -1,0 +1,252 @@
+//! Phase 1 at the proposer: collecting promises ("Paxos Made Simple", section 2.2; R6, R8).
+//!
+//! Promises arrive in parts. The proposer keeps, per open slot, the proposal of the highest
+//! ballot reported so far; with a quorum of complete promises it re-proposes each of them (P2c).
+//! It proposes nothing below what anybody of its quorum knows to be decided: it learns that first.
+
+use alloc::vec::Vec;
+
+use super::Replica;
+use crate::contracts::{ensures, invariant, requires};
+use crate::{
+    Action, Ballot, Decree, Instant, Kind, MEMBERS_MAX, MemberIndex, Message, NodeSet, Proposal, Slot,
+};
+
+/// The state of phase 1; idle while there is no ballot.
+#[derive(Clone, Debug)]
+pub(super) struct Phase1<D> {
+    ballot: Option<Ballot>,
+    /// Per open slot, the highest-ballot proposal reported: a ring as large as the window.
+    best: Vec<Option<Proposal<D>>>,
+    /// The end of what was reported.
+    best_end: Slot,
+    coverage: [Coverage; MEMBERS_MAX],
+    /// The highest `decided` in a promise: to be learned before anything is proposed.
+    wanted: Slot,
+    /// Members that a prepare is owed to.
+    owed: NodeSet,
+    asked_at: Instant,
+    started_at: Instant,
+}
+
+/// How much of a member's promise is here.
+#[derive(Clone, Copy, Debug, Default)]
+struct Coverage {
+    /// Reported without gaps from the proposer's `decided` up to here; `None` before any part.
+    next: Option<Slot>,
+    done: bool,
+}
+
+/// One part of a promise.
+pub(super) struct Part<'a, D> {
+    pub(super) from: Slot,
+    pub(super) end: Slot,
+    pub(super) limit: Slot,
+    pub(super) decided: Slot,
+    pub(super) proposals: &'a [Proposal<D>],
+}
+
+impl<D: Decree> Phase1<D> {
+    pub(super) fn new(capacity: usize) -> Self {
+        let mut best = Vec::new();
+        best.resize_with(capacity, || None);
+        Self {
+            ballot: None,
+            best,
+            best_end: Slot::ZERO,
+            coverage: [Coverage::default(); MEMBERS_MAX],
+            wanted: Slot::ZERO,
+            owed: NodeSet::EMPTY,
+            asked_at: Instant::ZERO,
+            started_at: Instant::ZERO,
+        }
+    }
+
+    /// The ballot being prepared.
+    pub(super) const fn ballot(&self) -> Option<Ballot> {
+        self.ballot
+    }
+
+    /// Back to idle. The handles on reported decrees are dropped.
+    pub(super) fn stop(&mut self) {
+        if self.ballot.take().is_some() {
+            self.best.fill(None);
+        }
+    }
+
+    fn start(&mut self, ballot: Ballot, others: NodeSet, now: Instant) {
+        self.stop();
+        self.ballot = Some(ballot);
+        self.best_end = Slot::ZERO;
+        self.coverage = [Coverage::default(); MEMBERS_MAX];
+        self.wanted = Slot::ZERO;
+        self.owed = others;
+        self.asked_at = now;
+        self.started_at = now;
+    }
+
+    fn is_done(&self, member: MemberIndex) -> bool {
+        self.coverage[member.place()].done
+    }
+
+    const fn place(&self, slot: Slot) -> usize {
+        slot.0 as usize & (self.best.len() - 1)
+    }
+
+    /// Keeps a reported proposal if its ballot is the highest for its slot so far.
+    fn merge(&mut self, proposal: &Proposal<D>) {
+        let place = self.place(proposal.slot);
+        let known = &mut self.best[place];
+        let is_higher = known.as_ref().is_none_or(|best| {
+            best.slot != proposal.slot || best.ballot < proposal.ballot
+        });
+        if is_higher {
+            *known = Some(proposal.clone());
+        }
+        self.best_end = self.best_end.max(proposal.slot.next());
+    }
+
+    /// The reported proposal of the highest ballot for `slot`.
+    fn best(&self, slot: Slot) -> Option<&Proposal<D>> {
+        self.best[self.place(slot)].as_ref().filter(|best| best.slot == slot)
+    }
+}
+
+impl<D: Decree> Replica<D> {
+    pub(super) fn start_phase1(&mut self, ballot: Ballot) {
+        let others = self.config.configuration.everyone().without(self.me);
+        self.phase1.start(ballot, others, self.now);
+    }
+
+    /// Whether a prepare is due: the own promise is durable (R8), and nothing is left to learn.
+    pub(super) fn prepare_is_due(&self) -> bool {
+        self.phase1.ballot.is_some()
+            && self.phase1.ballot == Some(self.acceptor.promised_durably)
+            && !self.phase1.owed.is_empty()
+            && self.phase1.wanted <= self.learner.decided
+    }
+
+    /// The prepare that is due. It counts as sent.
+    pub(super) fn take_prepare(&mut self) -> Action<'_, D> {
+        let to = core::mem::take(&mut self.phase1.owed);
+        self.phase1.asked_at = self.now;
+        let ballot = self.phase1.ballot.unwrap_or_default();
+        self.send(to, Message::Prepare { ballot, from: self.learner.decided })
+    }
+
+    /// Phase 1b arrived: one part of it.
+    pub(super) fn on_promise(&mut self, from: MemberIndex, ballot: Ballot, part: Part<'_, D>) {
+        let peer = &mut self.peers[from.place()];
+        peer.decided = peer.decided.max(part.decided);
+        if self.phase1.ballot != Some(ballot) {
+            return;
+        }
+        if part.decided > self.learner.decided {
+            // R6: decided is an answer of its own. Learn it, then ask again.
+            self.phase1.wanted = self.phase1.wanted.max(part.decided);
+            self.ask(from);
+            return;
+        }
+        let coverage = self.phase1.coverage[from.place()];
+        let expected = coverage.next.unwrap_or(self.learner.decided);
+        let fits = part.end.since(self.learner.decided) <= self.window.capacity() as u64;
+        if coverage.done || part.from > expected || !fits {
+            // A part was lost: the prepare is sent again after the resend timeout.
+            return;
+        }
+        for proposal in part.proposals {
+            if proposal.slot >= self.learner.decided {
+                self.phase1.merge(proposal);
+            }
+        }
+        let done = part.end == part.limit;
+        let next = Some(part.end.max(expected));
+        self.phase1.coverage[from.place()] = Coverage { next, done };
+        self.try_to_lead();
+    }
+
+    /// The own promise may have become durable.
+    pub(super) fn promise_is_durable(&mut self) {
+        self.try_to_lead();
+    }
+
+    /// Something was learned while preparing: ask those again that are not done.
+    pub(super) fn continue_phase1(&mut self) {
+        if self.phase1.ballot.is_none() {
+            return;
+        }
+        self.phase1.started_at = self.now;
+        if self.phase1.wanted <= self.learner.decided {
+            self.phase1.owed = self.open_members();
+            self.try_to_lead();
+        }
+    }
+
+    /// Once per tick: sends prepares again; gives up an attempt that leads nowhere.
+    pub(super) fn check_phase1(&mut self) {
+        if self.phase1.ballot.is_none() {
+            return;
+        }
+        let timeouts = self.config.timeouts;
+        if self.now.since(self.phase1.started_at) >= timeouts.election * 2 {
+            self.step_down();
+        } else if self.now.since(self.phase1.asked_at) >= timeouts.resend {
+            self.phase1.owed = self.open_members();
+            self.phase1.asked_at = self.now;
+        }
+    }
+
+    /// The members whose promise is not complete.
+    fn open_members(&self) -> NodeSet {
+        let open = self.others().filter(|member| !self.phase1.is_done(*member));
+        open.fold(NodeSet::EMPTY, NodeSet::with)
+    }
+
+    /// Leads, once a phase-1 quorum has promised and everything it knows is here.
+    pub(super) fn try_to_lead(&mut self) {
+        let Some(ballot) = self.phase1.ballot else { return };
+        let others = self.others().filter(|member| self.phase1.is_done(*member)).count();
+        let quorum = self.config.configuration.quorums().phase1;
+        if self.acceptor.promised_durably != ballot
+            || others + 1 < quorum
+            || self.phase1.wanted > self.learner.decided
+        {
+            return;
+        }
+        requires!(R8OwnPromiseFirst, self.acceptor.promised_durably == self.acceptor.promised);
+        let first = self.learner.decided;
+        let limit = self.phase1.best_end.max(self.window.end()).max(first);
+        self.window.evict_below(self.evictable());
+        let needed = limit.next().since(self.window.base()) as usize;
+        if needed > self.window.capacity() {
+            // Room comes with the next mark, or when the state machine moves on.
+            self.writes.want_mark();
+            return;
+        }
+        for number in first.0..limit.0 {
+            self.propose_again(Slot(number), ballot);
+        }
+        // C3: the barrier. What lower ballots left open is decided once this is.
+        self.put(Proposal { slot: limit, ballot, decree: Kind::Noop }, false);
+        self.acceptor.accepted = limit.next();
+        self.phase1.stop();
+        self.start_phase2(ballot, first, limit);
+        ensures!(R6NothingBelowDecided, first >= self.phase1.wanted);
+    }
+
+    /// P2c: proposes for an open slot what the highest ballot proposed there.
+    fn propose_again(&mut self, slot: Slot, ballot: Ballot) {
+        let reported = self.phase1.best(slot);
+        let own = self.window.get(slot);
+        let best = match (reported, own) {
+            (Some(reported), Some(own)) if reported.ballot < own.ballot => Some(own),
+            (Some(reported), _) => Some(reported),
+            (None, own) => own,
+        };
+        invariant!(R1InOrder, best.is_some());
+        let at = |proposal: Option<&Proposal<D>>| proposal.map(|p| p.ballot);
+        invariant!(R6HighestBallotWins, at(best) == at(reported).max(at(own)));
+        let decree = best.map_or(Kind::Noop, |proposal| proposal.decree.clone());
+        self.put(Proposal { slot, ballot, decree }, false);
+    }
+}

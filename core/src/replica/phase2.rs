@@ -1,0 +1,206 @@
+//! Phase 2 at the proposer: a pipeline of accepts, one cursor per peer (R1, C5, C7 to C9).
+//!
+//! `sent` and `acked` of a peer are ends of prefixes. Retransmission moves `sent` back; a
+//! decision is the q-th largest `acked`, the own durable end among them.
+
+use super::Replica;
+use super::peer::Progress;
+use crate::contracts::{ensures, invariant, requires};
+use crate::{
+    Action, Ballot, Decree, Kind, MEMBERS_MAX, MemberIndex, Message, NodeSet, Proposal, Slot, reached_by,
+};
+
+/// The state of a leader; idle while there is no ballot.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Phase2 {
+    ballot: Option<Ballot>,
+    /// The first slot that this ballot proposes in: everything below was decided before.
+    first: Slot,
+    /// The slot of the no-op behind everything that lower ballots left open.
+    barrier: Slot,
+}
+
+impl Phase2 {
+    /// The ballot led in.
+    pub(super) const fn ballot(&self) -> Option<Ballot> {
+        self.ballot
+    }
+
+    pub(super) const fn stop(&mut self) {
+        self.ballot = None;
+    }
+
+    pub(super) const fn is_established(&self, decided: Slot) -> bool {
+        self.ballot.is_some() && decided.0 > self.barrier.0
+    }
+
+    pub(super) const fn first(&self) -> Slot {
+        self.first
+    }
+}
+
+impl<D: Decree> Replica<D> {
+    /// Leads in `ballot`, from `first` on, behind `barrier`.
+    pub(super) fn start_phase2(&mut self, ballot: Ballot, first: Slot, barrier: Slot) {
+        requires!(R8OwnPromiseFirst, self.acceptor.promised_durably == ballot);
+        self.phase2 = Phase2 { ballot: Some(ballot), first, barrier };
+        for member in self.others() {
+            self.peers[member.place()].progress = Progress {
+                sent: first,
+                moved_at: self.now,
+                // Phase 1 was an answer of a quorum; from here on rounds prove it.
+                answered_at: self.now,
+                ..Progress::default()
+            };
+        }
+        self.election.begin_round(self.now);
+        self.election.beat_owed = true;
+        self.learner.ask = None;
+        self.count_votes();
+    }
+
+    /// Puts a decree into the next slot; there is room.
+    pub(super) fn propose_next(&mut self, decree: Kind<D>) -> Slot {
+        let ballot = self.phase2.ballot.unwrap_or_default();
+        let slot = self.window.end();
+        requires!(C3BarrierFirst, slot > self.phase2.barrier);
+        self.make_room();
+        self.put(Proposal { slot, ballot, decree }, false);
+        self.acceptor.accepted = slot.next();
+        slot
+    }
+
+    /// Phase 2b arrived.
+    pub(super) fn on_accepted(
+        &mut self,
+        from: MemberIndex,
+        ballot: Ballot,
+        end: Slot,
+        resend: bool,
+    ) {
+        if self.phase2.ballot != Some(ballot) {
+            return;
+        }
+        let floor = self.send_floor();
+        let progress = &mut self.peers[from.place()].progress;
+        if end > progress.acked {
+            progress.acked = end;
+            progress.moved_at = self.now;
+            progress.rewound_to = None;
+        }
+        progress.sent = progress.sent.max(progress.acked);
+        // Whoever lags behind the window catches up from the log and asks again then.
+        let can_serve = end >= floor && progress.sent > end;
+        if resend && can_serve && progress.rewound_to != Some(end) {
+            progress.sent = end;
+            progress.rewound_to = Some(end);
+        }
+        self.count_votes();
+    }
+
+    /// Decides what a phase-2 quorum accepted in this ballot (R1, R8).
+    pub(super) fn count_votes(&mut self) {
+        if self.phase2.ballot.is_none() {
+            return;
+        }
+        let members = self.config.configuration.members().len();
+        let mut cursors = [Slot::ZERO; MEMBERS_MAX];
+        for member in self.others() {
+            cursors[member.place()] = self.peers[member.place()].progress.acked;
+        }
+        cursors[self.me.place()] = self.acceptor.durable;
+        let quorum = self.config.configuration.quorums().phase2;
+        let end = reached_by(quorum, &cursors[..members]);
+        let before = self.learner.decided;
+        invariant!(R8OwnVoteDurable, self.acceptor.durable <= self.acceptor.accepted);
+        ensures!(R4LeaderCountsItself, end > before => before >= self.phase2.first);
+        self.decide(end);
+    }
+
+    /// The lowest slot that can be sent as an accept.
+    fn send_floor(&self) -> Slot {
+        self.phase2.first.max(self.window.base())
+    }
+
+    /// What is to be sent to a peer now, as a range of slots; an empty one for a notice or a
+    /// probe.
+    fn outstanding(&self, member: MemberIndex) -> Option<(Slot, Slot)> {
+        let peer = &self.peers[member.place()];
+        if !self.is_heard(member) {
+            return None;
+        }
+        let progress = &peer.progress;
+        let from = progress.sent.max(self.send_floor());
+        // C5: at most a window is out to a peer.
+        let acked = progress.acked.max(self.phase2.first);
+        let cap = acked.plus(self.config.limits.window as u64);
+        let end = self.window.end().min(cap);
+        if from < end {
+            return Some((from, end));
+        }
+        (progress.probe || progress.told < self.learner.decided).then_some((from, from))
+    }
+
+    /// Whether an accept is due, and to whom first.
+    pub(super) fn accept_is_due(&self) -> Option<MemberIndex> {
+        self.phase2.ballot?;
+        self.others().find(|member| self.outstanding(*member).is_some())
+    }
+
+    /// The accept that is due to `first`, and to everybody else who is as far. It counts as sent.
+    pub(super) fn take_accept(&mut self, first: MemberIndex) -> Action<'_, D> {
+        let (from, end) = self.outstanding(first).unwrap_or_default();
+        let alike = self.others().filter(|member| self.outstanding(*member) == Some((from, end)));
+        let to = alike.fold(NodeSet::EMPTY, NodeSet::with);
+        let count = self.window.run(from, end, self.run_limit()).len();
+        let sent = from.plus(count as u64);
+        let decided = self.learner.decided;
+        for member in to.iter() {
+            let progress = &mut self.peers[member.place()].progress;
+            if progress.sent == progress.acked {
+                progress.moved_at = self.now;
+            }
+            progress.sent = sent;
+            progress.told = decided;
+            progress.probe = false;
+            invariant!(C5WithinWindow, sent <= self.window.end());
+        }
+        let ballot = self.phase2.ballot.unwrap_or_default();
+        let proposals = self.window.run(from, sent, self.run_limit());
+        self.send(to, Message::Accept { ballot, from, proposals, decided })
+    }
+
+    /// A new run of a peer's process: it may have lost what was not durable (R2).
+    pub(super) fn on_peer_rebooted(&mut self, member: MemberIndex) {
+        let progress = &mut self.peers[member.place()].progress;
+        progress.sent = self.window.end();
+        progress.moved_at = self.now;
+        progress.probe = true;
+    }
+
+    /// Once per tick: probes peers that owe an answer for too long (C4), and steps down when no
+    /// quorum proves this leader or its disk stalls (R12, B4).
+    pub(super) fn check_phase2(&mut self) {
+        if self.phase2.ballot.is_none() {
+            return;
+        }
+        let timeouts = self.config.timeouts;
+        let (now, end) = (self.now, self.window.end());
+        let mut proven = 1;
+        for member in self.others() {
+            let progress = &mut self.peers[member.place()].progress;
+            if progress.acked < end && now.since(progress.moved_at) >= timeouts.resend {
+                // The answer tells the end from which to send again.
+                progress.probe = true;
+                progress.rewound_to = None;
+                progress.moved_at = now;
+            }
+            proven += usize::from(now.since(progress.answered_at) < timeouts.step_down);
+        }
+        if proven < self.config.configuration.quorums().phase2 || self.disk_is_stalled() {
+            self.step_down();
+            return;
+        }
+        ensures!(R12LeaderProven, proven >= self.config.configuration.quorums().phase2);
+    }
+}

@@ -1,0 +1,52 @@
+//! Timers: one tick per heartbeat, and the jitter of a campaign.
+
+use super::Replica;
+use crate::{Decree, Instant};
+
+impl<D: Decree> Replica<D> {
+    /// Does what the clock asks for. Runs after every event.
+    pub(super) fn run_timers(&mut self) {
+        if self.stopped {
+            return;
+        }
+        if self.now >= self.election.next_beat {
+            self.tick();
+        }
+        if self.phase1.ballot().is_some() {
+            // Room may have come since phase 1 was complete.
+            self.try_to_lead();
+        }
+        self.consider_campaign();
+    }
+
+    pub(super) fn next_deadline(&self) -> Instant {
+        let campaign = self.election.campaign_at().unwrap_or(Instant::NEVER);
+        self.election.next_beat.min(campaign)
+    }
+
+    fn tick(&mut self) {
+        self.election.next_beat = self.now.after(self.config.timeouts.heartbeat);
+        self.election.beat_owed = true;
+        if self.leader_is_silent() {
+            self.lose_leader();
+        }
+        self.check_phase1();
+        self.check_phase2();
+        if self.phase2.ballot().is_some() {
+            self.election.begin_round(self.now);
+        }
+        self.claim_vote();
+        self.check_lag();
+        let mark_is_new = self.writes.mark_now(self.learner.decided) > self.writes.mark();
+        if self.writes.tail_is_unproven() || mark_is_new && self.writes.waiting_since().is_none() {
+            // R11: when the log is idle, a mark proves that its tail was synced.
+            self.writes.want_mark();
+        }
+    }
+
+    /// Whether the oldest log write takes longer than it may (B4).
+    pub(super) fn disk_is_stalled(&self) -> bool {
+        let since = self.writes.waiting_since();
+        since.is_some_and(|since| self.now.since(since) >= self.config.timeouts.disk_stall)
+    }
+}
