@@ -23,8 +23,8 @@ mod replica;
 pub mod service;
 mod slot;
 mod time;
-pub mod wire;
 mod window;
+pub mod wire;
 
 pub use action::{Action, Body, Record, WriteId};
 pub use ballot::Ballot;

@@ -165,13 +165,27 @@ impl<D: Decree> Replica<D> {
         match message {
             Message::Beat(beat) => self.on_beat(from, beat),
             Message::Prepare { ballot, from: slot } => self.on_prepare(from, ballot, slot),
-            Message::Promise { ballot, from: slot, end, limit, decided, retained: _, proposals } => {
-                self.on_promise(from, ballot, phase1::Part { from: slot, end, limit, decided, proposals });
+            Message::Promise {
+                ballot,
+                from: slot,
+                end,
+                limit,
+                decided,
+                retained: _,
+                proposals,
+            } => {
+                self.on_promise(
+                    from,
+                    ballot,
+                    phase1::Part { from: slot, end, limit, decided, proposals },
+                );
             }
             Message::Accept { ballot, from: slot, proposals, decided } => {
                 self.on_accept(from, ballot, slot, proposals, decided);
             }
-            Message::Accepted { ballot, end, resend } => self.on_accepted(from, ballot, end, resend),
+            Message::Accepted { ballot, end, resend } => {
+                self.on_accepted(from, ballot, end, resend)
+            }
             Message::Nack { refused, promised } => self.on_nack(refused, promised),
             Message::Learn { from: slot } => self.on_learn(from, slot),
             Message::Learned { from: _, proposals, decided } => {

@@ -183,7 +183,8 @@ impl<D: Decree> Replica<D> {
         let acceptor = &mut self.acceptor;
         let resend = acceptor.answer.resend;
         acceptor.answer = Answer { told: acceptor.durable, now: false, resend: false };
-        let message = Message::Accepted { ballot: acceptor.promised, end: acceptor.durable, resend };
+        let message =
+            Message::Accepted { ballot: acceptor.promised, end: acceptor.durable, resend };
         self.send(NodeSet::of(to), message)
     }
 

@@ -3,9 +3,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
 
 use super::Replica;
-use crate::{
-    Ballot, Decree, Header, MemberIndex, Message, NodeId, PeerMisbehaved, Proposal, Slot,
-};
+use crate::{Ballot, Decree, Header, MemberIndex, Message, NodeId, PeerMisbehaved, Proposal, Slot};
 
 impl<D: Decree> Replica<D> {
     /// Whether another member of this very group, configuration and run speaks.
@@ -139,11 +137,7 @@ fn judge_slot(node: NodeId, slot: Slot) -> Result<(), PeerMisbehaved> {
 }
 
 /// Consecutive slots from `from` on.
-fn judge_run<D>(
-    node: NodeId,
-    from: Slot,
-    proposals: &[Proposal<D>],
-) -> Result<(), PeerMisbehaved> {
+fn judge_run<D>(node: NodeId, from: Slot, proposals: &[Proposal<D>]) -> Result<(), PeerMisbehaved> {
     judge_slot(node, from)?;
     let mut expected = from;
     for proposal in proposals {

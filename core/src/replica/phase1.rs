@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 use super::Replica;
 use crate::contracts::{ensures, invariant, requires};
 use crate::{
-    Action, Ballot, Decree, Instant, Kind, MEMBERS_MAX, MemberIndex, Message, NodeSet, Proposal, Slot,
+    Action, Ballot, Decree, Instant, Kind, MEMBERS_MAX, MemberIndex, Message, NodeSet, Proposal,
+    Slot,
 };
 
 /// The state of phase 1; idle while there is no ballot.
@@ -97,9 +98,9 @@ impl<D: Decree> Phase1<D> {
     fn merge(&mut self, proposal: &Proposal<D>) {
         let place = self.place(proposal.slot);
         let known = &mut self.best[place];
-        let is_higher = known.as_ref().is_none_or(|best| {
-            best.slot != proposal.slot || best.ballot < proposal.ballot
-        });
+        let is_higher = known
+            .as_ref()
+            .is_none_or(|best| best.slot != proposal.slot || best.ballot < proposal.ballot);
         if is_higher {
             *known = Some(proposal.clone());
         }

@@ -7,7 +7,8 @@ use super::Replica;
 use super::peer::Progress;
 use crate::contracts::{ensures, invariant, requires};
 use crate::{
-    Action, Ballot, Decree, Kind, MEMBERS_MAX, MemberIndex, Message, NodeSet, Proposal, Slot, reached_by,
+    Action, Ballot, Decree, Kind, MEMBERS_MAX, MemberIndex, Message, NodeSet, Proposal, Slot,
+    reached_by,
 };
 
 /// The state of a leader; idle while there is no ballot.

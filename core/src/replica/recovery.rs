@@ -1,5 +1,6 @@
 //! From what a log gives back to a replica (R2, R5, R8).
 
+use super::Replica;
 use super::acceptor::Acceptor;
 use super::election::Election;
 use super::learner::Learner;
@@ -8,11 +9,10 @@ use super::phase1::Phase1;
 use super::phase2::Phase2;
 use super::roster::Roster;
 use super::writes::Writes;
-use super::Replica;
 use crate::window::Window;
 use crate::{
-    Ballot, Boot, Config, ConfigError, Decree, Header, Incarnation, Instant, MEMBERS_MAX, Recovered,
-    Slot, WriteId,
+    Ballot, Boot, Config, ConfigError, Decree, Header, Incarnation, Instant, MEMBERS_MAX,
+    Recovered, Slot, WriteId,
 };
 
 /// Builds a replica. Its cursors are those that the durable state justifies, and no further.
