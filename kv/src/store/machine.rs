@@ -1,0 +1,415 @@
+//! The state machine.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use synod_core::Slot;
+//SVC use synod_core::service::{At, StateMachine};
+
+use super::digest::Running;
+use super::request::{Condition, Request, Strings};
+use super::{Failure, Reply, VALUE_BYTES_MAX};
+use crate::integer;
+
+/// The replicated map.
+#[derive(Debug, Default)]
+pub struct Machine {
+    pairs: HashMap<Bytes, Value>,
+    /// Invariant: the wrapping sum of the digests of `pairs`.
+    digest: u64,
+    window: Window,
+}
+
+#[derive(Debug)]
+struct Value {
+    bytes: Bytes,
+    running: Running,
+}
+
+impl Value {
+    fn new(key: &[u8], bytes: Bytes) -> Self {
+        Self { running: Running::of(key, &bytes), bytes }
+    }
+
+    /// The share of this pair in the digest of the state.
+    fn digest(&self) -> u64 {
+        self.running.finish(&self.bytes)
+    }
+}
+
+/// Where others see what a [`Machine`] has come to, at any time, without stopping it.
+#[derive(Clone, Debug, Default)]
+pub struct Window(Arc<Mutex<Glimpse>>);
+
+/// The state at the end of one decree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Glimpse {
+    /// Everything below is applied, as far as requests go: a decree without requests is not seen.
+    pub applied: Slot,
+    /// The digest of all pairs. Two replicas with one `applied` have one digest.
+    pub digest: u64,
+    /// The number of keys.
+    pub keys: u64,
+}
+
+impl Window {
+    /// The state at the end of the last decree.
+    #[must_use]
+    pub fn glimpse(&self) -> Glimpse {
+        // A glimpse is written in one go, so it is whole even if its writer panicked.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Machine {
+    /// An empty map.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A window onto this machine.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        self.window.clone()
+    }
+
+    /// Does what the request says. Public for tests and for hosts without consensus.
+    pub fn perform(&mut self, request: &Request<'_>) -> Reply {
+        match *request {
+            Request::Get { key } => self.get(key),
+            Request::Set { key, value, condition, old } => self.set(key, value, condition, old),
+            Request::Del { keys } => self.del(keys),
+            Request::Exists { keys } => self.exists(keys),
+            Request::MGet { keys } => self.mget(keys),
+            Request::MSet { pairs } => self.mset(pairs),
+            Request::Add { key, delta } => self.add(key, delta),
+            Request::Append { key, value } => self.append(key, value),
+            Request::StrLen { key } => {
+                Reply::Integer(self.pairs.get(key).map_or(0, |value| count(value.bytes.len())))
+            }
+            Request::GetDel { key } => self.remove(key).map_or(Reply::Nil, Reply::Bulk),
+            Request::Type { key } => {
+                Reply::Kind(if self.pairs.contains_key(key) { "string" } else { "none" })
+            }
+            Request::DbSize => Reply::Integer(count(self.pairs.len())),
+        }
+    }
+
+    fn get(&self, key: &[u8]) -> Reply {
+        self.pairs.get(key).map_or(Reply::Nil, |value| Reply::Bulk(value.bytes.clone()))
+    }
+
+    fn set(&mut self, key: &[u8], value: &[u8], condition: Condition, old: bool) -> Reply {
+        let before = self.pairs.get(key).map(|value| value.bytes.clone());
+        let holds = match condition {
+            Condition::Always => true,
+            Condition::IfAbsent => before.is_none(),
+            Condition::IfPresent => before.is_some(),
+        };
+        if value.len() > VALUE_BYTES_MAX {
+            return Reply::Failed(Failure::TooLong);
+        }
+        if holds {
+            self.write(key, Bytes::copy_from_slice(value));
+        }
+        match (old, holds) {
+            (true, _) => before.map_or(Reply::Nil, Reply::Bulk),
+            (false, true) => Reply::Ok,
+            (false, false) => Reply::Nil,
+        }
+    }
+
+    fn del(&mut self, keys: Strings<'_>) -> Reply {
+        Reply::Integer(count(keys.iter().filter(|key| self.remove(key).is_some()).count()))
+    }
+
+    fn exists(&self, keys: Strings<'_>) -> Reply {
+        Reply::Integer(count(keys.iter().filter(|key| self.pairs.contains_key(*key)).count()))
+    }
+
+    fn mget(&self, keys: Strings<'_>) -> Reply {
+        let value = |key| self.pairs.get(key).map(|value: &Value| value.bytes.clone());
+        Reply::Values(keys.iter().map(value).collect())
+    }
+
+    fn mset(&mut self, pairs: Strings<'_>) -> Reply {
+        // All or nothing: the lengths are looked at before anything is written.
+        if pairs.iter().any(|string| string.len() > VALUE_BYTES_MAX) {
+            return Reply::Failed(Failure::TooLong);
+        }
+        let mut strings = pairs.iter();
+        while let (Some(key), Some(value)) = (strings.next(), strings.next()) {
+            self.write(key, Bytes::copy_from_slice(value));
+        }
+        Reply::Ok
+    }
+
+    fn add(&mut self, key: &[u8], delta: i64) -> Reply {
+        let before = match self.pairs.get(key) {
+            None => 0,
+            Some(value) => match integer::parse(&value.bytes) {
+                Some(number) => number,
+                None => return Reply::Failed(Failure::NotAnInteger),
+            },
+        };
+        let Some(sum) = before.checked_add(delta) else {
+            return Reply::Failed(Failure::Overflow);
+        };
+        self.write(key, sum.to_string().into());
+        Reply::Integer(sum)
+    }
+
+    fn append(&mut self, key: &[u8], more: &[u8]) -> Reply {
+        let Some(value) = self.pairs.get_mut(key) else {
+            if more.len() > VALUE_BYTES_MAX {
+                return Reply::Failed(Failure::TooLong);
+            }
+            self.write(key, Bytes::copy_from_slice(more));
+            return Reply::Integer(count(more.len()));
+        };
+        let len = value.bytes.len() + more.len();
+        if len > VALUE_BYTES_MAX {
+            return Reply::Failed(Failure::TooLong);
+        }
+        // Grows in place while no reply holds the old value.
+        let (before, len_before) = (value.digest(), value.bytes.len());
+        let bytes = core::mem::take(&mut value.bytes);
+        let mut bytes = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        bytes.extend_from_slice(more);
+        value.bytes = bytes.freeze();
+        value.running = value.running.grown(len_before, &value.bytes);
+        self.digest = self.digest.wrapping_sub(before).wrapping_add(value.digest());
+        Reply::Integer(count(len))
+    }
+
+    /// The only way in for a whole value: keeps the digest.
+    fn write(&mut self, key: &[u8], bytes: Bytes) {
+        let value = Value::new(key, bytes);
+        self.digest = self.digest.wrapping_add(value.digest());
+        if let Some(place) = self.pairs.get_mut(key) {
+            self.digest = self.digest.wrapping_sub(place.digest());
+            *place = value;
+        } else {
+            self.pairs.insert(Bytes::copy_from_slice(key), value);
+        }
+    }
+
+    /// The only way out: keeps the digest.
+    fn remove(&mut self, key: &[u8]) -> Option<Bytes> {
+        let value = self.pairs.remove(key)?;
+        self.digest = self.digest.wrapping_sub(value.digest());
+        Some(value.bytes)
+    }
+}
+
+//SVC-IMPL
+/// A length or count as a reply holds it. Nothing in memory is longer than an i64 can say.
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::chance::Chance;
+
+    fn bulk(text: &str) -> Reply {
+        Reply::Bulk(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn set(key: &'static str, value: &'static str) -> Request<'static> {
+        let (key, value) = (key.as_bytes(), value.as_bytes());
+        Request::Set { key, value, condition: Condition::Always, old: false }
+    }
+
+    #[test]
+    fn set_and_its_conditions() {
+        let mut machine = Machine::new();
+        let mut set = |condition, old, value: &str| {
+            let value = value.as_bytes();
+            machine.perform(&Request::Set { key: b"k", value, condition, old })
+        };
+        assert_eq!(set(Condition::IfPresent, false, "a"), Reply::Nil);
+        assert_eq!(set(Condition::IfPresent, true, "a"), Reply::Nil);
+        assert_eq!(set(Condition::IfAbsent, true, "b"), Reply::Nil);
+        assert_eq!(set(Condition::IfAbsent, false, "c"), Reply::Nil);
+        assert_eq!(set(Condition::IfAbsent, true, "c"), bulk("b"));
+        assert_eq!(set(Condition::IfPresent, false, "d"), Reply::Ok);
+        assert_eq!(set(Condition::Always, true, "e"), bulk("d"));
+        assert_eq!(set(Condition::Always, false, "f"), Reply::Ok);
+        assert_eq!(machine.perform(&Request::GetDel { key: b"k" }), bulk("f"));
+        assert_eq!(machine.perform(&Request::Type { key: b"k" }), Reply::Kind("none"));
+        assert_eq!(machine.digest, 0, "nothing is left");
+    }
+
+    #[test]
+    fn counters_and_their_ends() {
+        let mut machine = Machine::new();
+        let mut add = |key: &'static str, delta| {
+            machine.perform(&Request::Add { key: key.as_bytes(), delta })
+        };
+        assert_eq!(add("n", 5), Reply::Integer(5));
+        assert_eq!(add("n", i64::MAX), Reply::Failed(Failure::Overflow));
+        assert_eq!(add("n", i64::MIN), Reply::Integer(i64::MIN + 5));
+        assert_eq!(add("n", -6), Reply::Failed(Failure::Overflow));
+        machine.perform(&set("s", "12 "));
+        let add = Request::Add { key: b"s", delta: 1 };
+        assert_eq!(machine.perform(&add), Reply::Failed(Failure::NotAnInteger));
+        assert_eq!(machine.perform(&Request::Get { key: b"s" }), bulk("12 "));
+    }
+
+    #[test]
+    fn an_answer_keeps_the_value_it_was_given() {
+        let mut machine = Machine::new();
+        machine.perform(&set("k", "one"));
+        let before = machine.perform(&Request::Get { key: b"k" });
+        let append = Request::Append { key: b"k", value: b" two" };
+        assert_eq!(machine.perform(&append), Reply::Integer(7));
+        assert_eq!(before, bulk("one"));
+        assert_eq!(machine.perform(&Request::Get { key: b"k" }), bulk("one two"));
+    }
+
+    #[test]
+    fn a_value_has_an_end() {
+        let mut machine = Machine::new();
+        let value = vec![0; VALUE_BYTES_MAX];
+        let append = Request::Append { key: b"k", value: &value };
+        assert_eq!(machine.perform(&append), Reply::Integer(VALUE_BYTES_MAX as i64));
+        let one = Request::Append { key: b"k", value: b"x" };
+        assert_eq!(machine.perform(&one), Reply::Failed(Failure::TooLong));
+        let longer = vec![0; VALUE_BYTES_MAX + 1];
+        let list =
+            [b"a".to_vec().into(), b"b".to_vec().into(), b"c".to_vec().into(), longer.into()];
+        let mset = Request::MSet { pairs: Strings::Listed(&list) };
+        assert_eq!(machine.perform(&mset), Reply::Failed(Failure::TooLong));
+        assert_eq!(machine.perform(&Request::DbSize), Reply::Integer(1), "all or nothing");
+    }
+
+    /// The dumb twin: one sorted map, every reply spelled out.
+    #[derive(Default)]
+    struct Twin(BTreeMap<Vec<u8>, Vec<u8>>);
+
+    impl Twin {
+        fn digest(&self) -> u64 {
+            let pairs = self.0.iter().map(|(key, value)| Running::of(key, value).finish(value));
+            pairs.fold(0, u64::wrapping_add)
+        }
+
+        fn old(&self, key: &[u8]) -> Reply {
+            self.0.get(key).map_or(Reply::Nil, |value| Reply::Bulk(value.clone().into()))
+        }
+
+        fn perform(&mut self, request: &Request<'_>) -> Reply {
+            match *request {
+                Request::Get { key } => self.old(key),
+                Request::Set { key, value, condition, old } => {
+                    let before = self.old(key);
+                    let there = before != Reply::Nil;
+                    let write = condition == Condition::Always
+                        || (condition == Condition::IfPresent) == there;
+                    if write {
+                        self.0.insert(key.to_vec(), value.to_vec());
+                    }
+                    if old {
+                        before
+                    } else if write {
+                        Reply::Ok
+                    } else {
+                        Reply::Nil
+                    }
+                }
+                Request::Del { keys } => {
+                    let mut gone = 0;
+                    keys.iter().for_each(|key| gone += i64::from(self.0.remove(key).is_some()));
+                    Reply::Integer(gone)
+                }
+                Request::Exists { keys } => {
+                    let there = keys.iter().filter(|key| self.0.contains_key(*key)).count();
+                    Reply::Integer(there as i64)
+                }
+                Request::MGet { keys } => {
+                    let value = |key: &[u8]| self.0.get(key).cloned().map(Bytes::from);
+                    Reply::Values(keys.iter().map(value).collect())
+                }
+                Request::MSet { pairs } => {
+                    let strings: Vec<&[u8]> = pairs.iter().collect();
+                    for pair in strings.chunks(2) {
+                        self.0.insert(pair[0].to_vec(), pair[1].to_vec());
+                    }
+                    Reply::Ok
+                }
+                Request::Add { key, delta } => {
+                    let text = self.0.get(key).map_or(&b"0"[..], |value| value);
+                    let Some(number) = integer::parse(text) else {
+                        return Reply::Failed(Failure::NotAnInteger);
+                    };
+                    let sum = i128::from(number) + i128::from(delta);
+                    let Ok(sum) = i64::try_from(sum) else {
+                        return Reply::Failed(Failure::Overflow);
+                    };
+                    self.0.insert(key.to_vec(), sum.to_string().into());
+                    Reply::Integer(sum)
+                }
+                Request::Append { key, value } => {
+                    let place = self.0.entry(key.to_vec()).or_default();
+                    place.extend_from_slice(value);
+                    Reply::Integer(place.len() as i64)
+                }
+                Request::StrLen { key } => {
+                    Reply::Integer(self.0.get(key).map_or(0, |value| value.len() as i64))
+                }
+                Request::GetDel { key } => {
+                    let before = self.old(key);
+                    self.0.remove(key);
+                    before
+                }
+                Request::Type { key } => {
+                    Reply::Kind(if self.0.contains_key(key) { "string" } else { "none" })
+                }
+                Request::DbSize => Reply::Integer(self.0.len() as i64),
+            }
+        }
+    }
+
+    #[test]
+    fn agrees_with_the_dumb_twin() {
+        let mut chance = Chance::new(11);
+        let (mut machine, mut twin) = (Machine::new(), Twin::default());
+        let keys = ["a", "b", "c", "d", ""];
+        let values = ["", "1", "-7", "9223372036854775807", "text", "a longer text of words"];
+        for _ in 0..20_000 {
+            let key = keys[chance.below(5)].as_bytes();
+            let value = values[chance.below(6)].as_bytes();
+            let list: Vec<Bytes> = (0..2 * chance.below(3))
+                .map(|_| Bytes::from_static(keys[chance.below(5)].as_bytes()))
+                .collect();
+            let several = Strings::Listed(&list);
+            let condition = [Condition::Always, Condition::IfAbsent, Condition::IfPresent];
+            let condition = condition[chance.below(3)];
+            let request = match chance.below(12) {
+                0 => Request::Get { key },
+                1 => Request::Set { key, value, condition, old: chance.below(2) == 0 },
+                2 => Request::Del { keys: several },
+                3 => Request::Exists { keys: several },
+                4 => Request::MGet { keys: several },
+                5 => Request::MSet { pairs: several },
+                6 => Request::Add { key, delta: chance.below(5) as i64 - 2 },
+                7 => Request::Append { key, value },
+                8 => Request::StrLen { key },
+                9 => Request::GetDel { key },
+                10 => Request::Type { key },
+                11.. => Request::DbSize,
+            };
+            let bytes = request.encode();
+            let decoded = Request::decode(&bytes).expect("its own bytes");
+            let before = machine.digest;
+            assert_eq!(machine.perform(&decoded), twin.perform(&request), "{request:?}");
+            assert_eq!(machine.digest, twin.digest(), "{request:?}");
+            assert!(!request.is_read() || machine.digest == before, "a read wrote: {request:?}");
+        }
+    }
+}
