@@ -20,6 +20,7 @@
 //! * [`integer`] and [`chance`] serve them all.
 
 pub mod chance;
+pub mod command;
 pub mod integer;
 pub mod resp;
 pub mod store;

@@ -1,0 +1,63 @@
+//! What commands tell about the server they run on.
+
+use core::time::Duration;
+
+use synod_core::{Ballot, NodeId, Slot};
+
+use crate::store::Glimpse;
+
+/// The server around a command: asked only by the commands that tell about it.
+pub trait Surroundings {
+    /// How things stand now.
+    fn facts(&self) -> Facts;
+
+    /// The settings that `CONFIG GET` shows, by Redis's names.
+    fn settings(&self) -> Vec<(&'static str, String)>;
+}
+
+/// How things stand on this replica.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Facts {
+    /// The name of the cluster.
+    pub cluster: String,
+    /// This node.
+    pub node: NodeId,
+    /// The members, by id.
+    pub members: Vec<NodeId>,
+    /// The ballot of the leader that this replica knows; the node in it leads.
+    pub leader: Option<Ballot>,
+    /// Whether this replica votes.
+    pub votes: bool,
+    /// Everything below is known here to be chosen.
+    pub decided: Slot,
+    /// Everything below is applied here.
+    pub applied: Slot,
+    /// What the state machine has come to.
+    pub glimpse: Glimpse,
+    /// Where decrees are kept: `file` or `memory`.
+    pub log: &'static str,
+    /// The port for clients.
+    pub client_port: u16,
+    /// Clients now connected.
+    pub clients: u64,
+    /// The most clients at one time.
+    pub clients_max: u64,
+    /// Clients since the start.
+    pub connections: u64,
+    /// Clients turned away since the start, because there were too many.
+    pub turned_away: u64,
+    /// Commands since the start.
+    pub commands: u64,
+    /// Commands answered with `UNCERTAIN` since the start.
+    pub uncertain: u64,
+    /// Since when the process runs.
+    pub uptime: Duration,
+}
+
+impl Facts {
+    /// Whether this replica leads.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.leader.is_some_and(|ballot| ballot.node == self.node)
+    }
+}
