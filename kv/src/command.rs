@@ -18,7 +18,8 @@ mod table;
 use bytes::{Bytes, BytesMut};
 
 pub use complaint::Complaint;
-pub use facts::{Facts, Surroundings};
+pub use facts::{Facts, Link, Settings};
+pub use introspection::inform;
 pub use table::{Keys, Run, Spec, TABLE, find};
 
 use crate::resp::{Version, Writer};
@@ -63,24 +64,29 @@ pub enum Step {
         /// It changes nothing, so losing it loses nothing.
         read: bool,
     },
+    /// Ask the node how it is, and answer with [`inform`].
+    Inform {
+        /// The sections that were asked for; none for all.
+        sections: Vec<Bytes>,
+    },
     /// Close the connection when everything before is answered.
     Close,
 }
 
 /// What a command that is answered at once may look at and write to.
 #[derive(Debug)]
-pub struct Call<'a, S> {
+pub struct Call<'a> {
     /// Name and arguments, as many as the table asks for.
     pub args: &'a [Bytes],
     /// The connection.
     pub session: &'a mut Session,
-    /// The server.
-    pub server: &'a S,
+    /// The settings of the server.
+    pub settings: &'a Settings,
     /// Where the answer goes.
     pub out: &'a mut BytesMut,
 }
 
-impl<S> Call<'_, S> {
+impl Call<'_> {
     /// A writer for the answer, in the version of the connection.
     pub fn writer(&mut self) -> Writer<'_> {
         Writer::new(self.out, self.session.version)
@@ -94,13 +100,8 @@ impl<S> Call<'_, S> {
 
 /// Runs one command: `args` is its name and its arguments. An answer that is known at once is
 /// appended to `out`.
-pub fn run<S: Surroundings>(
-    args: &[Bytes],
-    session: &mut Session,
-    server: &S,
-    out: &mut BytesMut,
-) -> Step {
-    match dispatch(&mut Call { args, session, server, out }) {
+pub fn run(args: &[Bytes], session: &mut Session, settings: &Settings, out: &mut BytesMut) -> Step {
+    match dispatch(&mut Call { args, session, settings, out }) {
         Ok(step) => step,
         Err(complaint) => {
             Writer::new(out, session.version).error(&complaint.to_string());
@@ -109,7 +110,7 @@ pub fn run<S: Surroundings>(
     }
 }
 
-fn dispatch<S: Surroundings>(call: &mut Call<'_, S>) -> Result<Step, Complaint> {
+fn dispatch(call: &mut Call<'_>) -> Result<Step, Complaint> {
     let args = call.args;
     let name = args.first().map_or(&[][..], |name| name);
     let Some(spec) = find(name) else {
@@ -136,7 +137,7 @@ fn dispatch<S: Surroundings>(call: &mut Call<'_, S>) -> Result<Step, Complaint> 
         Run::Reset => connection::reset(call),
         Run::Command => introspection::command(call),
         Run::Config => introspection::config(call),
-        Run::Info => introspection::info(call),
+        Run::Info => Ok(Step::Inform { sections: args[1..].to_vec() }),
     }
 }
 

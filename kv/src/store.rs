@@ -14,7 +14,7 @@ mod machine;
 mod reply;
 pub mod request;
 
-pub use machine::{Glimpse, Machine, Window};
+pub use machine::{KeyCount, Machine};
 pub use reply::{Failure, Reply};
 pub use request::{Condition, Request};
 

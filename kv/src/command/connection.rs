@@ -3,13 +3,13 @@
 use bytes::Bytes;
 
 use super::subcommand::{self, Subcommand};
-use super::{Call, Complaint, Session, Step, Surroundings};
+use super::{Call, Complaint, Session, Step};
 use crate::integer;
 use crate::resp::Version;
 
 type Done = Result<Step, Complaint>;
 
-pub(super) fn ping<S>(call: &mut Call<'_, S>) -> Done {
+pub(super) fn ping(call: &mut Call<'_>) -> Done {
     match call.args {
         [_] => call.writer().simple("PONG"),
         [_, text] => call.writer().bulk(text),
@@ -18,7 +18,7 @@ pub(super) fn ping<S>(call: &mut Call<'_, S>) -> Done {
     Ok(Step::Answered)
 }
 
-pub(super) fn echo<S>(call: &mut Call<'_, S>) -> Done {
+pub(super) fn echo(call: &mut Call<'_>) -> Done {
     let text = &call.args[1];
     call.writer().bulk(text);
     Ok(Step::Answered)
@@ -26,7 +26,7 @@ pub(super) fn echo<S>(call: &mut Call<'_, S>) -> Done {
 
 /// No passwords exist, so none is right. To say so is better than to let a client believe that
 /// the port is guarded.
-pub(super) fn auth<S>(call: &Call<'_, S>) -> Complaint {
+pub(super) fn auth(call: &Call<'_>) -> Complaint {
     match call.args.len() {
         0..=2 => Complaint::NoPassword,
         3 => Complaint::NoUsers,
@@ -34,18 +34,18 @@ pub(super) fn auth<S>(call: &Call<'_, S>) -> Complaint {
     }
 }
 
-pub(super) fn quit<S>(call: &mut Call<'_, S>) -> Done {
+pub(super) fn quit(call: &mut Call<'_>) -> Done {
     call.writer().simple("OK");
     Ok(Step::Close)
 }
 
-pub(super) fn reset<S>(call: &mut Call<'_, S>) -> Done {
+pub(super) fn reset(call: &mut Call<'_>) -> Done {
     *call.session = Session::new(call.session.id, core::mem::take(&mut call.session.address));
     call.writer().simple("RESET");
     Ok(Step::Answered)
 }
 
-pub(super) fn select<S>(call: &mut Call<'_, S>) -> Done {
+pub(super) fn select(call: &mut Call<'_>) -> Done {
     match integer::parse(&call.args[1]) {
         Some(0) => call.ok(),
         Some(_) => Err(Complaint::NoSuchDatabase),
@@ -53,7 +53,7 @@ pub(super) fn select<S>(call: &mut Call<'_, S>) -> Done {
     }
 }
 
-pub(super) fn hello<S: Surroundings>(call: &mut Call<'_, S>) -> Done {
+pub(super) fn hello(call: &mut Call<'_>) -> Done {
     let (mut version, mut name) = (call.session.version, None);
     if let Some(wanted) = call.args.get(1) {
         version = match integer::parse(wanted) {
@@ -130,7 +130,7 @@ const CLIENT: &[Subcommand<Client>] = &[
     Subcommand::new("setname", 3, Client::SetName),
 ];
 
-pub(super) fn client<S>(call: &mut Call<'_, S>) -> Done {
+pub(super) fn client(call: &mut Call<'_>) -> Done {
     match subcommand::find(call.args, "CLIENT", CLIENT)? {
         Client::GetName => {
             let name = call.session.name.clone();
@@ -169,7 +169,7 @@ pub(super) fn client<S>(call: &mut Call<'_, S>) -> Done {
     Ok(Step::Answered)
 }
 
-fn set_info<S>(call: &mut Call<'_, S>) -> Done {
+fn set_info(call: &mut Call<'_>) -> Done {
     let (attribute, value) = (&call.args[2], &call.args[3]);
     if attribute.eq_ignore_ascii_case(b"lib-name") {
         call.session.library = visible(value, "lib-name")?;

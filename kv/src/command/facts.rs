@@ -4,16 +4,8 @@ use core::time::Duration;
 
 use synod_core::{Ballot, NodeId, Slot};
 
-use crate::store::Glimpse;
-
-/// The server around a command: asked only by the commands that tell about it.
-pub trait Surroundings {
-    /// How things stand now.
-    fn facts(&self) -> Facts;
-
-    /// The settings that `CONFIG GET` shows, by Redis's names.
-    fn settings(&self) -> Vec<(&'static str, String)>;
-}
+/// The settings that `CONFIG GET` shows, by Redis's names.
+pub type Settings = Vec<(&'static str, String)>;
 
 /// How things stand on this replica.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,8 +24,12 @@ pub struct Facts {
     pub decided: Slot,
     /// Everything below is applied here.
     pub applied: Slot,
-    /// What the state machine has come to.
-    pub glimpse: Glimpse,
+    /// The digest of the state when everything below `applied` was applied.
+    pub digest: u64,
+    /// The number of keys.
+    pub keys: u64,
+    /// The links to the peers.
+    pub links: Vec<Link>,
     /// Where decrees are kept: `file` or `memory`.
     pub log: &'static str,
     /// The port for clients.
@@ -60,4 +56,17 @@ impl Facts {
     pub fn leads(&self) -> bool {
         self.leader.is_some_and(|ballot| ballot.node == self.node)
     }
+}
+
+/// The links between this replica and one peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// The peer.
+    pub peer: NodeId,
+    /// Whether the link to it is up.
+    pub is_up: bool,
+    /// Whether it is connected to this replica.
+    pub is_connected: bool,
+    /// Bytes that wait to be sent to it.
+    pub queued_bytes: usize,
 }

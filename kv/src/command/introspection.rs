@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::connection::REDIS_VERSION;
 use super::subcommand::{self, Subcommand};
 use super::table::{Spec, TABLE, find};
-use super::{Call, Complaint, Facts, Step, Surroundings};
+use super::{Call, Complaint, Facts, Link, Step};
 use crate::resp::Writer;
 
 type Done = Result<Step, Complaint>;
@@ -29,7 +29,7 @@ const COMMAND: &[Subcommand<Command>] = &[
     Subcommand::new("list", 2, Command::List),
 ];
 
-pub(super) fn command<S>(call: &mut Call<'_, S>) -> Done {
+pub(super) fn command(call: &mut Call<'_>) -> Done {
     if call.args.len() == 1 {
         describe_all(&mut call.writer());
         return Ok(Step::Answered);
@@ -113,11 +113,11 @@ const CONFIG: &[Subcommand<Config>] = &[
     Subcommand::new("set", -4, Config::Fixed),
 ];
 
-pub(super) fn config<S: Surroundings>(call: &mut Call<'_, S>) -> Done {
+pub(super) fn config(call: &mut Call<'_>) -> Done {
     match subcommand::find(call.args, "CONFIG", CONFIG)? {
         Config::Get => {
             let patterns = &call.args[2..];
-            let mut settings = call.server.settings();
+            let mut settings = call.settings.clone();
             settings.retain(|(name, _)| patterns.iter().any(|p| matches(p, name.as_bytes())));
             let mut writer = call.writer();
             writer.map(settings.len());
@@ -160,13 +160,12 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
-pub(super) fn info<S: Surroundings>(call: &mut Call<'_, S>) -> Done {
-    let facts = call.server.facts();
-    let wanted = &call.args[1..];
+/// Answers `INFO`: the named sections, or all of them.
+pub fn inform(facts: &Facts, sections: &[Bytes], writer: &mut Writer<'_>) {
     let any = |words: &[&[u8]]| {
-        wanted.iter().any(|arg| words.iter().any(|word| arg.eq_ignore_ascii_case(word)))
+        sections.iter().any(|arg| words.iter().any(|word| arg.eq_ignore_ascii_case(word)))
     };
-    let all = wanted.is_empty() || any(&[b"default", b"all", b"everything"]);
+    let all = sections.is_empty() || any(&[b"default", b"all", b"everything"]);
     let mut text = String::new();
     for (name, write) in SECTIONS {
         if all || any(&[name.as_bytes()]) {
@@ -175,11 +174,10 @@ pub(super) fn info<S: Surroundings>(call: &mut Call<'_, S>) -> Done {
             }
             // Writing to a string does not fail.
             let _ = write!(text, "# {name}\r\n");
-            write(&facts, &mut text);
+            write(facts, &mut text);
         }
     }
-    call.writer().text(&text);
-    Ok(Step::Answered)
+    writer.text(&text);
 }
 
 type Section = (&'static str, fn(&Facts, &mut String));
@@ -250,15 +248,20 @@ fn replication_section(facts: &Facts, text: &mut String) {
             ("leader_ballot", &ballot),
             ("decided_slot", &facts.decided),
             ("applied_slot", &facts.applied),
-            ("state_slot", &facts.glimpse.applied),
-            ("state_digest", &format_args!("{:016x}", facts.glimpse.digest)),
+            ("state_digest", &format_args!("{:016x}", facts.digest)),
         ],
     );
+    for link in &facts.links {
+        let Link { peer, is_up, is_connected, queued_bytes } = *link;
+        let (up, connected) = (u8::from(is_up), u8::from(is_connected));
+        let value = format_args!("up={up},connected={connected},queued_bytes={queued_bytes}");
+        lines(text, [(&format!("link_{peer}"), &value)]);
+    }
 }
 
 fn keyspace_section(facts: &Facts, text: &mut String) {
-    if facts.glimpse.keys > 0 {
-        let keys = facts.glimpse.keys;
+    if facts.keys > 0 {
+        let keys = facts.keys;
         lines(text, [("db0", &format_args!("keys={keys},expires=0,avg_ttl=0"))]);
     }
 }

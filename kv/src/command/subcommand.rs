@@ -39,8 +39,8 @@ pub(super) fn find<'a, R>(
 }
 
 /// Lists the subcommands.
-pub(super) fn help<S, R>(
-    call: &mut Call<'_, S>,
+pub(super) fn help<R>(
+    call: &mut Call<'_>,
     of: &'static str,
     table: &[Subcommand<R>],
 ) -> Result<Step, Complaint> {

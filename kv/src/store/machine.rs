@@ -1,11 +1,11 @@
 //! The state machine.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use synod_core::Slot;
-//SVC use synod_core::service::{At, StateMachine};
+use synod_core::service::{At, StateMachine};
 
 use super::digest::Running;
 use super::request::{Condition, Request, Strings};
@@ -18,7 +18,7 @@ pub struct Machine {
     pairs: HashMap<Bytes, Value>,
     /// Invariant: the wrapping sum of the digests of `pairs`.
     digest: u64,
-    window: Window,
+    key_count: KeyCount,
 }
 
 #[derive(Debug)]
@@ -38,27 +38,15 @@ impl Value {
     }
 }
 
-/// Where others see what a [`Machine`] has come to, at any time, without stopping it.
+/// The number of keys, for others to look at while the [`Machine`] works. One decree behind at most.
 #[derive(Clone, Debug, Default)]
-pub struct Window(Arc<Mutex<Glimpse>>);
+pub struct KeyCount(Arc<AtomicU64>);
 
-/// The state at the end of one decree.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Glimpse {
-    /// Everything below is applied, as far as requests go: a decree without requests is not seen.
-    pub applied: Slot,
-    /// The digest of all pairs. Two replicas with one `applied` have one digest.
-    pub digest: u64,
-    /// The number of keys.
-    pub keys: u64,
-}
-
-impl Window {
-    /// The state at the end of the last decree.
+impl KeyCount {
+    /// The number of keys at the end of the last decree.
     #[must_use]
-    pub fn glimpse(&self) -> Glimpse {
-        // A glimpse is written in one go, so it is whole even if its writer panicked.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -69,10 +57,10 @@ impl Machine {
         Self::default()
     }
 
-    /// A window onto this machine.
+    /// A view of the number of keys.
     #[must_use]
-    pub fn window(&self) -> Window {
-        self.window.clone()
+    pub fn key_count(&self) -> KeyCount {
+        self.key_count.clone()
     }
 
     /// Does what the request says. Public for tests and for hosts without consensus.
@@ -204,7 +192,25 @@ impl Machine {
     }
 }
 
-//SVC-IMPL
+impl StateMachine for Machine {
+    type Reply = Reply;
+
+    fn apply(&mut self, _at: At, request: &[u8]) -> Reply {
+        match Request::decode(request) {
+            Ok(request) => self.perform(&request),
+            Err(_) => Reply::Failed(Failure::Malformed),
+        }
+    }
+
+    fn after_decree(&mut self, _at: At) {
+        self.key_count.0.store(self.pairs.len() as u64, Ordering::Relaxed);
+    }
+
+    fn digest(&self) -> u64 {
+        self.digest
+    }
+}
+
 /// A length or count as a reply holds it. Nothing in memory is longer than an i64 can say.
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
