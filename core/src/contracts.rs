@@ -45,7 +45,7 @@ contract_names! {
     R4LeaderCountsItself,
     /// R5: a decided mark covers written slots only.
     R5MarkCoversWritten,
-    /// R6: a candidate proposes at or above every `decided` of its quorum.
+    /// R6: a proposer starts at or above every `decided` of its quorum.
     R6NothingBelowDecided,
     /// R6, P2c: an open slot gets the reported decree of the highest ballot.
     R6HighestBallotWins,

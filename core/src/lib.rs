@@ -18,8 +18,8 @@
 //!
 //! # The loop of a host
 //! 1. Wait for a socket, a completed log write, a request, or [`Replica::deadline`].
-//! 2. Hand in *everything* that is ready: [`Replica::handle`] takes an [`Event`], [`Replica::propose`]
-//!    a decree. Take `now` from the clock **after** the last input of the turn was read.
+//! 2. Hand in *everything* that is ready: [`Replica::handle`] takes an [`Event`],
+//!    [`Replica::propose`] a decree. Take `now` from the clock **after** the last input of the turn was read.
 //! 3. Pull actions with [`Replica::poll`], or let [`drain`] hand them to your [`Host`], until there
 //!    are none. Messages and records borrow from the replica: encode them where you want them.
 //! 4. When the log has synced, report the durable prefix: [`Event::Persisted`]. A host whose log is
