@@ -179,6 +179,13 @@ pub enum OpenError {
         /// The newest version known here.
         known: u32,
     },
+    /// A record is sound, but this program cannot read it.
+    Unreadable {
+        /// The file.
+        file: String,
+        /// Where, and why.
+        what: String,
+    },
     /// Something that was durable cannot be read.
     Damaged(Damage),
     /// Each record is legible, but together they make no log: a fault of the program that wrote
@@ -240,7 +247,11 @@ impl fmt::Display for LogError {
             Self::OutOfOrder { last, id } => {
                 write!(f, "write {} was staged after write {}: write ids must ascend", id.0, last.0)
             }
-            Self::Damaged(damage) => damage.fmt(f),
+            Self::Damaged(damage) => write!(
+                f,
+                "{damage}. The log goes on, but cannot read this back, and will not open again: \
+                 check the disk, and replace the directory while enough other replicas run"
+            ),
         }
     }
 }
@@ -261,12 +272,7 @@ impl fmt::Display for Damage {
         if let Some(slot) = legible_again {
             write!(f, "; records are legible again from slot {slot} on")?;
         }
-        f.write_str(
-            ". This replica may have voted for what is lost, so it does not start. Do not remove \
-             or edit segments. Check the disk; restore the whole directory only if the copy was \
-             taken after this replica last ran; otherwise move the directory away and start with \
-             an empty one: the replica then learns everything from its peers",
-        )
+        Ok(())
     }
 }
 
@@ -310,7 +316,16 @@ impl fmt::Display for OpenError {
                 "{file} is written in version {found} of the format, and this program knows up to \
                  version {known}: start the newer program"
             ),
-            Self::Damaged(damage) => damage.fmt(f),
+            Self::Unreadable { file, what } => {
+                write!(f, "{file} holds a sound record that this program cannot read: {what}")
+            }
+            Self::Damaged(damage) => write!(
+                f,
+                "{damage}. This replica may have voted for what is lost, so it does not start. Do \
+                 not remove or edit segments. Check the disk; restore the whole directory only \
+                 if the copy was taken after this replica last ran; otherwise move it away and \
+                 start with an empty one: the replica then learns everything from its peers"
+            ),
             Self::Inconsistent { file, what } => write!(
                 f,
                 "{file} is legible but makes no log: {what}. Keep a copy of the directory and \
@@ -350,6 +365,7 @@ impl OpenError {
             | Self::Full { .. }
             | Self::NotASegment { .. }
             | Self::NewerVersion { .. }
+            | Self::Unreadable { .. }
             | Self::Damaged(_)
             | Self::Inconsistent { .. }
             | Self::Config { .. } => {}

@@ -128,11 +128,11 @@ pub struct Identity {
 
 /// The limits of a file log.
 ///
-/// Memory: what is staged (see [`Log::stage`]), 32 bytes of index for each [`STRETCH_BYTES`] of
+/// Memory: what is staged (see [`Log::stage`]), 40 bytes of index for each [`STRETCH_BYTES`] of
 /// log, and per reader at most `STRETCH_BYTES + record_bytes_max` at a time, besides what it
 /// returns.
 ///
-/// x
+/// [`STRETCH_BYTES`]: crate::STRETCH_BYTES
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogConfig {
     /// The size of a segment file, all of it reserved when the file is made. While it runs a log

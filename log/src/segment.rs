@@ -228,24 +228,30 @@ pub(crate) fn kind_of(name: &str) -> FileKind {
     }
 }
 
+/// A header in which no two fields are equal.
+#[cfg(test)]
+pub(crate) const fn example_header(number: u64, start: u64) -> SegmentHeader {
+    let epoch = Epoch { number: 7, first: Slot(9), digest: 11 };
+    let (cluster, group, node) = (ClusterId(1), GroupId(2), NodeId(3));
+    SegmentHeader {
+        identity: Identity { cluster, group, epoch, node },
+        incarnation: Incarnation(4),
+        number,
+        start,
+        file_bytes: 1 << 30,
+        generation: Boot(6),
+        oldest: 0,
+        retained: Slot(12),
+        record_bytes_max: 1 << 16,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn header() -> SegmentHeader {
-        let epoch = Epoch { number: 7, first: Slot(9), digest: 11 };
-        let (cluster, group, node) = (ClusterId(1), GroupId(2), NodeId(3));
-        SegmentHeader {
-            identity: Identity { cluster, group, epoch, node },
-            incarnation: Incarnation(4),
-            number: 5,
-            start: 4800,
-            file_bytes: 1 << 20,
-            generation: Boot(6),
-            oldest: 2,
-            retained: Slot(12),
-            record_bytes_max: 1 << 16,
-        }
+        example_header(5, 4800)
     }
 
     #[test]

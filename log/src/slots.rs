@@ -50,8 +50,21 @@ impl Slots {
         self.held.range(from..cut).map(|(_, held)| held.proposal.clone()).collect()
     }
 
+    /// Forgets what [`run`](Self::run) would not return because there is enough before it. Returns
+    /// the new end, which is below `end` once there is enough.
+    pub(crate) fn shorten(&mut self, from: Slot, end: Slot, most: Most) -> Slot {
+        let cut = self.cut(from, end, most);
+        if cut >= end || !self.held.contains_key(&cut) {
+            // There is a gap, which later records may fill.
+            return end;
+        }
+        let dropped = self.held.split_off(&cut);
+        self.bytes -= dropped.values().map(|held| held.proposal.decree.size_bytes()).sum::<usize>();
+        cut
+    }
+
     /// The end of what [`run`](Self::run) returns.
-    pub(crate) fn cut(&self, from: Slot, end: Slot, most: Most) -> Slot {
+    fn cut(&self, from: Slot, end: Slot, most: Most) -> Slot {
         if end <= from {
             return from;
         }
