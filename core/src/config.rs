@@ -210,7 +210,7 @@ impl Limits {
 }
 
 impl Timeouts {
-    fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.heartbeat.is_zero() {
             return Err(ConfigError::Timeout("heartbeat"));
         }

@@ -84,6 +84,8 @@ impl<D: Decree> Replica<D> {
         only_in: Option<Ballot>,
     ) -> Result<Slot, Refused<D>> {
         self.advance_clock(now);
+        // A leader that was stopped for long must not act before it has looked at the clock (A10).
+        self.run_timers();
         if let Err(why) = self.may_propose(&decree, only_in) {
             return Err(Refused { decree, why });
         }

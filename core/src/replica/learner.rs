@@ -148,7 +148,11 @@ impl<D: Decree> Replica<D> {
             let some = self.window.base().plus(self.window.capacity() as u64 / 8 + 1);
             self.window.evict_below(self.evictable().min(some));
         }
-        self.window.room() > 0
+        let has_room = self.window.room() > 0;
+        if !has_room {
+            self.want_useful_mark();
+        }
+        has_room
     }
 
     /// Puts a proposal into the window; it is unwritten from here on.

@@ -218,18 +218,16 @@ impl<D: Decree> Replica<D> {
         let first = self.learner.decided;
         let limit = self.phase1.best_end.max(self.window.end()).max(first);
         self.window.evict_below(self.evictable());
-        let needed = limit.next().since(self.window.base()) as usize;
+        let needed = limit.since(self.window.base()) as usize;
         if needed > self.window.capacity() {
             // Room comes with the next mark, or when the state machine moves on.
-            self.writes.want_mark();
+            self.want_useful_mark();
             return;
         }
         for number in first.0..limit.0 {
             self.propose_again(Slot(number), ballot);
         }
-        // C3: the barrier. What lower ballots left open is decided once this is.
-        self.put(Proposal { slot: limit, ballot, decree: Kind::Noop }, false);
-        self.acceptor.accepted = limit.next();
+        self.acceptor.accepted = limit;
         self.phase1.stop();
         self.start_phase2(ballot, first, limit);
         ensures!(R6NothingBelowDecided, first >= self.phase1.wanted);

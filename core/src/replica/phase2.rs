@@ -57,7 +57,24 @@ impl<D: Decree> Replica<D> {
         self.election.begin_round(self.now);
         self.election.beat_owed = true;
         self.learner.ask = None;
+        self.raise_barrier();
         self.count_votes();
+    }
+
+    /// C3: a no-op behind everything that lower ballots left open, as soon as there is room for
+    /// it. Nothing is proposed before it stands; what lower ballots left open is decided once it is.
+    pub(super) fn raise_barrier(&mut self) {
+        let Some(ballot) = self.phase2.ballot else { return };
+        let slot = self.phase2.barrier;
+        if self.window.end() == slot && self.make_room() {
+            self.put(Proposal { slot, ballot, decree: Kind::Noop }, false);
+            self.acceptor.accepted = slot.next();
+        }
+    }
+
+    /// Whether the barrier still waits for room.
+    pub(super) fn barrier_is_pending(&self) -> bool {
+        self.phase2.ballot.is_some() && self.window.end() == self.phase2.barrier
     }
 
     /// Puts a decree into the next slot; there is room.

@@ -1,7 +1,7 @@
 //! Timers: one tick per heartbeat, and the jitter of a campaign.
 
 use super::Replica;
-use crate::{Decree, Instant};
+use crate::{ConfigError, Decree, Instant, Timeouts};
 
 impl<D: Decree> Replica<D> {
     /// Does what the clock asks for. Runs after every event.
@@ -12,11 +12,20 @@ impl<D: Decree> Replica<D> {
         if self.now >= self.election.next_beat {
             self.tick();
         }
-        if self.phase1.ballot().is_some() {
-            // Room may have come since phase 1 was complete.
-            self.try_to_lead();
-        }
+        // Room may have come since phase 1 was complete.
+        self.try_to_lead();
+        self.raise_barrier();
         self.consider_campaign();
+    }
+
+    /// Changes the timeouts of a running replica (B1). They apply from the next tick on.
+    ///
+    /// # Errors
+    /// When one is out of its range; nothing changes then.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), ConfigError> {
+        timeouts.check()?;
+        self.config.timeouts = timeouts;
+        Ok(())
     }
 
     pub(super) fn next_deadline(&self) -> Instant {

@@ -101,7 +101,7 @@ impl<D: Decree> Replica<D> {
     /// How many more decrees this replica would take now; 0 unless it leads.
     #[must_use]
     pub fn room(&self) -> usize {
-        if self.stopped || self.phase2.ballot().is_none() {
+        if self.stopped || self.phase2.ballot().is_none() || self.barrier_is_pending() {
             return 0;
         }
         let end = self.window.end();

@@ -100,6 +100,13 @@ impl Writes {
 }
 
 impl<D: Decree> Replica<D> {
+    /// Wants a mark record soon, if it would say more than the latest record.
+    pub(super) fn want_useful_mark(&mut self) {
+        if self.writes.mark_now(self.learner.decided) > self.writes.mark {
+            self.writes.mark_wanted = true;
+        }
+    }
+
     /// What to write next, if a write may start now. What piles up meanwhile makes the next
     /// record longer: group commit that adapts by itself.
     pub(super) fn write_is_due(&self) -> Option<Next> {
