@@ -1,0 +1,103 @@
+//! Target: from records to bytes and back to the state of a replica.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use synod_core::record::{self, Decoder, Replay, ReplayError, Stamp};
+use synod_core::{Ballot, Body, Boot, Header, Incarnation, Proposal, Record, Recovered, Slot};
+
+use crate::plan::RecordPlan;
+
+/// Any records in any order: replayed as they are, replayed from their bytes, and worked out by
+/// definition, they amount to the same. Returns the number of open slots, if there is a state.
+///
+/// # Panics
+/// When two of the three differ.
+pub fn replay(plans: &[RecordPlan]) -> Option<usize> {
+    let mut direct = Replay::new();
+    let mut twin = Twin::default();
+    let mut log = BytesMut::new();
+    for plan in plans {
+        let loan = plan.loan();
+        let record = plan.record(&loan);
+        direct.push(&record);
+        twin.push(&record);
+        record::encode(&Header::default(), &Stamp::default(), &record, &mut log);
+    }
+    let direct = finish(direct);
+    assert_eq!(finish(from_bytes(log.freeze())), direct);
+    assert_eq!(twin.finish(), direct);
+    direct.ok().map(|recovered| recovered.accepted.len())
+}
+
+fn finish(replay: Replay<Bytes>) -> Outcome {
+    replay.finish(Incarnation(7), Boot(3), Slot::ZERO)
+}
+
+type Outcome = Result<Recovered<Bytes>, ReplayError>;
+
+fn from_bytes(mut log: Bytes) -> Replay<Bytes> {
+    let (mut replay, mut decoder) = (Replay::new(), Decoder::new());
+    while !log.is_empty() {
+        let decoded = decoder.decode(&log).expect("a record just encoded");
+        replay.push(&decoded.record);
+        let len = decoded.len;
+        log = log.slice(len..);
+    }
+    replay
+}
+
+/// The definition: keep all that was ever said of each slot, choose at the end.
+#[derive(Debug, Default)]
+struct Twin {
+    promised: Ballot,
+    decided: Slot,
+    said: BTreeMap<Slot, Vec<(bool, Proposal<Bytes>)>>,
+    roster: Option<(bool, Vec<(synod_core::NodeId, Incarnation)>)>,
+}
+
+impl Twin {
+    fn push(&mut self, record: &Record<'_, Bytes>) {
+        self.promised = self.promised.max(record.promised);
+        self.decided = self.decided.max(record.decided);
+        match record.body {
+            Body::Mark => {}
+            Body::Accepted(run) => self.say(false, run),
+            Body::Learned(run) => self.say(true, run),
+            Body::Roster { votes, members } => self.roster = Some((votes, members.to_vec())),
+        }
+    }
+
+    fn say(&mut self, learned: bool, run: &[Proposal<Bytes>]) {
+        for proposal in run {
+            self.promised = self.promised.max(proposal.ballot);
+            self.said.entry(proposal.slot).or_default().push((learned, proposal.clone()));
+        }
+    }
+
+    fn finish(self) -> Outcome {
+        let (votes, roster) = self.roster.unwrap_or_default();
+        let open: Vec<_> = self.said.range(self.decided..).collect();
+        let mut accepted = Vec::new();
+        for (slot, (said_of, said)) in (self.decided.0..).map(Slot).zip(open) {
+            if *said_of != slot {
+                return Err(ReplayError::Gap { slot });
+            }
+            let learned = said.iter().rfind(|(learned, _)| *learned);
+            // `max_by_key` takes the last of equals.
+            let chosen = learned.or_else(|| said.iter().max_by_key(|(_, p)| p.ballot));
+            accepted.extend(chosen.map(|(_, proposal)| proposal.clone()));
+        }
+        Ok(Recovered {
+            incarnation: Incarnation(7),
+            boot: Boot(3),
+            promised: self.promised,
+            decided: self.decided,
+            retained: Slot::ZERO,
+            applied: Slot::ZERO,
+            accepted,
+            roster,
+            votes,
+        })
+    }
+}
