@@ -72,8 +72,8 @@ impl fmt::Display for RecordError {
             Self::Length { claimed } => write!(f, "no record is {claimed} bytes long"),
             Self::Checksum { claimed, computed } => write!(
                 f,
-                "the record is damaged or torn: checksum {claimed:#010x} claimed, {computed:#010x} \
-                 found"
+                "the record is damaged or torn: checksum {claimed:#010x} claimed, \
+                 {computed:#010x} found"
             ),
             Self::Version { found } => write!(
                 f,

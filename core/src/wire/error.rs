@@ -81,8 +81,8 @@ impl fmt::Display for WireError {
             }
             Self::Checksum { claimed, computed } => write!(
                 f,
-                "a frame was damaged on its way: checksum {claimed:#010x} claimed, {computed:#010x} \
-                 found"
+                "a frame was damaged on its way: checksum {claimed:#010x} claimed, \
+                 {computed:#010x} found"
             ),
             Self::Kind(kind) => write!(f, "message kind {kind} is not known here"),
             Self::Field(error) => write!(f, "a frame makes no sense: {error}"),
