@@ -1,8 +1,10 @@
 //! The configuration of a service, with every limit.
 
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use crate::Config;
+use super::batch::{DECREE_HEAD_BYTES, REQUEST_HEAD_BYTES, SEGMENT_HEAD_BYTES};
+use crate::{Config, ConfigError, Limits};
 
 /// What a service is told when it starts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +23,15 @@ impl ServiceConfig {
     #[must_use]
     pub fn new(replica: Config) -> Self {
         Self { replica, limits: ServiceLimits::default(), forward: true }
+    }
+
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// Names the first field that is out of its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.replica.check()?;
+        self.limits.check(&self.replica.limits)
     }
 }
 
@@ -52,7 +63,30 @@ pub struct ServiceLimits {
 impl ServiceLimits {
     /// What a decree or a forward adds to the body of a single request, at most.
     pub const OVERHEAD_BYTES: usize = 128;
+
+    fn check(&self, replica: &Limits) -> Result<(), ConfigError> {
+        const { assert!(OVERHEAD_NEEDED <= Self::OVERHEAD_BYTES) }
+        let in_range = |name, value, range: RangeInclusive<usize>| {
+            if range.contains(&value) { Ok(()) } else { Err(ConfigError::Limit(name)) }
+        };
+        let room = replica.decree_bytes_max.saturating_sub(Self::OVERHEAD_BYTES);
+        let any = usize::MAX;
+        in_range("requests_pending_max", self.requests_pending_max, 1..=1 << 20)?;
+        in_range("request_bytes_max", self.request_bytes_max, 1..=room)?;
+        in_range("pending_bytes_max", self.pending_bytes_max, self.request_bytes_max..=any)?;
+        in_range("batch_bytes_max", self.batch_bytes_max, 1..=replica.decree_bytes_max)?;
+        in_range("batch_requests_max", self.batch_requests_max, 1..=1 << 15)?;
+        in_range("pipeline", self.pipeline, 1..=replica.window)?;
+        in_range("forward_requests_max", self.forward_requests_max, 1..=1 << 20)?;
+        in_range("forward_bytes_max", self.forward_bytes_max, 1..=1 << 30)?;
+        if self.request_timeout.is_zero() {
+            return Err(ConfigError::Timeout("request_timeout"));
+        }
+        Ok(())
+    }
 }
+
+const OVERHEAD_NEEDED: usize = DECREE_HEAD_BYTES + SEGMENT_HEAD_BYTES + REQUEST_HEAD_BYTES;
 
 impl Default for ServiceLimits {
     fn default() -> Self {
@@ -67,5 +101,40 @@ impl Default for ServiceLimits {
             forward_bytes_max: 4 << 20,
             request_timeout: Duration::from_secs(10),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClusterId, Configuration, GroupId, NodeId};
+
+    #[test]
+    fn bad_limits_are_named() {
+        let members = Configuration::first(&[NodeId(1)]).expect("one member");
+        let sound = ServiceConfig::new(Config::new(ClusterId(1), GroupId(0), NodeId(1), members));
+        assert_eq!(sound.check(), Ok(()));
+        let broken = |change: fn(&mut ServiceLimits)| {
+            let mut config = sound.clone();
+            change(&mut config.limits);
+            config.check()
+        };
+        let limit = |name| Err(ConfigError::Limit(name));
+        assert_eq!(broken(|l| l.requests_pending_max = 0), limit("requests_pending_max"));
+        assert_eq!(broken(|l| l.request_bytes_max = 1 << 20), limit("request_bytes_max"));
+        assert_eq!(broken(|l| l.request_bytes_max = 0), limit("request_bytes_max"));
+        assert_eq!(broken(|l| l.pending_bytes_max = 1000), limit("pending_bytes_max"));
+        assert_eq!(broken(|l| l.batch_bytes_max = 0), limit("batch_bytes_max"));
+        assert_eq!(broken(|l| l.batch_bytes_max = 1 << 21), limit("batch_bytes_max"));
+        assert_eq!(broken(|l| l.batch_requests_max = 1 << 16), limit("batch_requests_max"));
+        assert_eq!(broken(|l| l.pipeline = 0), limit("pipeline"));
+        assert_eq!(broken(|l| l.pipeline = 1 << 12), limit("pipeline"));
+        assert_eq!(broken(|l| l.forward_requests_max = 0), limit("forward_requests_max"));
+        assert_eq!(broken(|l| l.forward_bytes_max = 0), limit("forward_bytes_max"));
+        let timeout = ConfigError::Timeout("request_timeout");
+        assert_eq!(broken(|l| l.request_timeout = Duration::ZERO), Err(timeout));
+        let mut stranger = sound.clone();
+        stranger.replica.node = NodeId(2);
+        assert_eq!(stranger.check(), Err(ConfigError::NotAMember(NodeId(2))));
     }
 }

@@ -21,7 +21,7 @@ pub enum ServiceMessage {
         /// checks it; a frame carries it as it is.
         requests: Bytes,
     },
-    /// Answers a `Forward` that left a gap, repeated or asked.
+    /// Answers a `Forward` that left a gap, or that asked.
     Taken {
         /// The ballot of the forwards.
         ballot: Ballot,

@@ -19,12 +19,21 @@
 //!    the clock after the last input was read.
 //! 3. Pull every [`Output`] with [`Service::poll`] until it returns `None`, and do what it says.
 
+mod batch;
+mod chunks;
 mod config;
+mod delivery;
+mod forwarding;
 mod input;
+mod intake;
+mod leading;
 mod machine;
 mod message;
+mod origin;
 mod outcome;
+mod pending;
 mod request;
+mod share;
 mod status;
 
 pub use config::{ServiceConfig, ServiceLimits};
@@ -37,29 +46,82 @@ pub use status::{Counters, Status};
 
 use bytes::Bytes;
 
-use crate::{ConfigError, Instant, PeerMisbehaved, Recovered, Replica};
+use crate::replica::Ahead;
+use crate::wire::Payload;
+use crate::{Action, ConfigError, Event, Instant, NodeSet, PeerMisbehaved, Recovered, Replica};
+use crate::{Slot, contracts::requires};
+use chunks::Chunks;
+use delivery::{Delivery, Step};
+use forwarding::Line;
+use intake::Intake;
+use origin::Origin;
+use pending::{Ended, Pending};
 
 /// A replica and the state machine on top of it.
 #[derive(Debug)]
 pub struct Service<M> {
     replica: Replica<Bytes>,
     machine: M,
+    limits: ServiceLimits,
+    forward: bool,
+    /// This run of this node.
+    origin: Origin,
+    /// The latest time the host told.
+    now: Instant,
+    /// The end has begun.
+    closing: bool,
+    /// Requests accepted here.
+    pending: Pending,
+    /// Requests accepted elsewhere, forwarded to here.
+    intake: Intake,
+    /// What was sent to the leader elsewhere.
+    line: Line,
+    /// Chosen decrees on their way into the machine.
+    delivery: Delivery,
+    /// The last decree proposed here.
+    tail: Option<At>,
+    /// Whether own requests go first into the next decree.
+    own_first: bool,
+    chunks: Chunks,
+    counters: Counters,
 }
 
-#[allow(unused_variables, clippy::todo, clippy::missing_const_for_fn)]
 impl<M: StateMachine> Service<M> {
     /// Builds a service from what its log recovered. Sets `recovered.applied` to what the state
-    /// machine says that it holds. All memory of the queues is reserved here.
+    /// machine says that it holds. The queue of requests is reserved here; the other queues grow
+    /// up to the limits and keep their memory.
     ///
     /// # Errors
     /// When a limit, a timeout or the log does not fit.
     pub fn new(
         config: ServiceConfig,
-        recovered: Recovered<Bytes>,
+        mut recovered: Recovered<Bytes>,
         machine: M,
         now: Instant,
     ) -> Result<Self, ConfigError> {
-        todo!()
+        config.check()?;
+        let ServiceConfig { replica, limits, forward } = config;
+        let last = machine.applied();
+        recovered.applied = last.map_or(Slot::ZERO, |at| at.slot.next());
+        let replica = Replica::new(replica, recovered, now)?;
+        let origin = Origin::of(&replica.header());
+        Ok(Self {
+            replica,
+            machine,
+            limits,
+            forward,
+            origin,
+            now,
+            closing: false,
+            pending: Pending::new(limits),
+            intake: Intake::new(limits),
+            line: Line::default(),
+            delivery: Delivery::new(last),
+            tail: None,
+            own_first: true,
+            chunks: Chunks::default(),
+            counters: Counters::default(),
+        })
     }
 
     /// Takes a request. Its outcome comes out of [`Service::poll`] under the id returned. The
@@ -68,7 +130,34 @@ impl<M: StateMachine> Service<M> {
     /// # Errors
     /// Gives the request back when it was not taken: it was not and will not be applied.
     pub fn submit(&mut self, now: Instant, request: Request) -> Result<RequestId, Rejected> {
-        todo!()
+        self.now = self.now.max(now);
+        if let Some(why) = self.objection(&request) {
+            return Err(Rejected { request, why });
+        }
+        match self.pending.push(self.now, request) {
+            Ok(id) => {
+                self.counters.accepted += 1;
+                Ok(id)
+            }
+            Err(request) => {
+                self.counters.busy += 1;
+                Err(Rejected { request, why: Why::Busy })
+            }
+        }
+    }
+
+    fn objection(&self, request: &Request) -> Option<Why> {
+        if self.replica.is_stopped() {
+            return Some(Why::Stopped);
+        }
+        if self.closing {
+            return Some(Why::ShuttingDown);
+        }
+        if request.body.len() > self.limits.request_bytes_max {
+            return Some(Why::TooLarge);
+        }
+        let is_elsewhere = !self.forward && self.leads_in().is_none();
+        is_elsewhere.then(|| Why::NotLeader(self.replica.leader_node()))
     }
 
     /// Takes in something that happened outside.
@@ -76,48 +165,206 @@ impl<M: StateMachine> Service<M> {
     /// # Errors
     /// Blames the sender of a message that was dropped without effect.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), PeerMisbehaved> {
-        todo!()
+        self.now = self.now.max(now);
+        match input {
+            // What is applied is the service's own to say.
+            Input::Replica(Event::Applied { .. }) => Ok(()),
+            Input::Replica(event) => self.replica.handle(self.now, event),
+            Input::Service { header, message } => self.on_message(&header, message),
+            Input::ReadBack { chosen } => {
+                self.delivery.take_answer(chosen);
+                Ok(())
+            }
+        }
     }
 
     /// Pulls the next thing to do; `None` when there is nothing left in this turn. Chosen decrees
     /// are applied to the state machine in here.
+    ///
+    /// What others wait for comes first: messages, then log writes, then the state machine.
     pub fn poll(&mut self) -> Option<Output<'_, M::Reply>> {
-        todo!()
+        loop {
+            self.settle();
+            if let Some((id, ended)) = self.pending.pop_ended() {
+                let outcome = self.count(ended);
+                return Some(Output::Outcome { id, outcome });
+            }
+            self.propose_what_piled_up();
+            if let Some((to, message)) = self.pop_message() {
+                return Some(Output::Send { to, payload: Payload::Service(message) });
+            }
+            match self.replica.ahead() {
+                Ahead::Delivery if self.delivery.is_ready() => {
+                    self.take_delivery();
+                    continue;
+                }
+                Ahead::Nothing | Ahead::Delivery => {}
+                Ahead::Other => return self.replica.poll().and_then(outward),
+            }
+            if let Some((from, end)) = self.delivery.pop_question() {
+                return Some(Output::ReadBack { from, end });
+            }
+            if self.delivery.is_idle() {
+                return None;
+            }
+            if let Some((id, outcome)) = self.step() {
+                return Some(Output::Outcome { id, outcome });
+            }
+        }
     }
 
-    /// When to hand in [`Event::DeadlineReached`](crate::Event::DeadlineReached), at the latest.
+    /// When to hand in [`Event::DeadlineReached`], at the latest.
+    #[must_use]
     pub fn deadline(&self) -> Instant {
-        todo!()
+        let ask_at = self.ask_at().unwrap_or(Instant::NEVER);
+        self.replica.deadline().min(self.pending.deadline()).min(ask_at)
     }
 
     /// Begins the end: later submits are rejected, queued requests are refused, requests in flight
     /// still get their outcome. The replica goes on until the host drops it.
     pub fn shut_down(&mut self, now: Instant) {
-        todo!()
+        self.now = self.now.max(now);
+        self.closing = true;
     }
 
     /// Whether every accepted request has had its outcome.
+    #[must_use]
     pub fn is_drained(&self) -> bool {
-        todo!()
+        self.pending.is_drained()
     }
 
     /// How this replica is.
+    #[must_use]
     pub fn status(&self) -> Status {
-        todo!()
+        let replica = &self.replica;
+        Status {
+            node: self.origin.node,
+            standing: replica.standing(),
+            leader: replica.leader(),
+            ballot: replica.promised(),
+            decided: replica.decided(),
+            applied: self.delivery.applied(),
+            pending: self.pending.live().requests,
+            in_flight: self.pending.in_doubt().requests,
+            digest: self.machine.digest(),
+            votes: replica.votes(),
+            stopped: replica.is_stopped(),
+            counters: self.counters,
+        }
     }
 
     /// The state machine.
-    pub fn machine(&self) -> &M {
+    #[must_use]
+    pub const fn machine(&self) -> &M {
         &self.machine
     }
 
     /// The state machine, for what is no part of the replicated state.
-    pub fn machine_mut(&mut self) -> &mut M {
+    #[must_use]
+    pub const fn machine_mut(&mut self) -> &mut M {
         &mut self.machine
     }
 
     /// The replica below.
-    pub fn replica(&self) -> &Replica<Bytes> {
+    #[must_use]
+    pub const fn replica(&self) -> &Replica<Bytes> {
         &self.replica
+    }
+
+    /// Draws the conclusions from how things stand: who leads, what time it is.
+    fn settle(&mut self) {
+        self.intake.enter(self.acts_in());
+        let leader = self.replica.leader_node();
+        if self.replica.is_stopped() {
+            self.pending.refuse_queued(Why::Stopped);
+            self.pending.give_up();
+        } else if self.closing {
+            self.pending.refuse_queued(Why::ShuttingDown);
+        } else if !self.forward && self.leads_in().is_none() {
+            // A11: every request has its outcome before the host hears of the lost leadership.
+            self.pending.refuse_queued(Why::NotLeader(leader));
+            self.pending.give_up();
+        }
+        let why = if leader.is_some() { Why::DeadlinePassed } else { Why::NoLeader };
+        self.pending.expire(self.now, why);
+    }
+
+    fn count(&mut self, ended: Ended) -> Outcome<M::Reply> {
+        match ended {
+            Ended::Refused(why) => {
+                self.counters.refused += 1;
+                Outcome::Refused(why)
+            }
+            Ended::Unknown(ballot) => {
+                self.counters.unknown += 1;
+                Outcome::Unknown { ballot }
+            }
+        }
+    }
+
+    fn pop_message(&mut self) -> Option<(NodeSet, ServiceMessage)> {
+        if self.replica.is_stopped() {
+            return None;
+        }
+        self.pop_forward().or_else(|| self.pop_taken())
+    }
+
+    /// Takes chosen decrees out of the replica.
+    fn take_delivery(&mut self) {
+        match self.replica.poll() {
+            Some(Action::Deliver { chosen }) => self.delivery.take(chosen),
+            Some(Action::DeliverFromLog { from, end }) => self.delivery.read_back(from, end),
+            Some(
+                Action::Persist { .. }
+                | Action::Send { .. }
+                | Action::CatchUp { .. }
+                | Action::LeaderChanged { .. },
+            )
+            | None => requires!(C7DeliveredInOrder, false),
+        }
+    }
+
+    /// Does one step of applying what is at hand; the outcome of a request, if it was one of ours.
+    fn step(&mut self) -> Option<(RequestId, Outcome<M::Reply>)> {
+        match self.delivery.step(&mut self.machine) {
+            Step::Idle => {}
+            Step::Reached(end) => {
+                let verdict = self.replica.handle(self.now, Event::Applied { end });
+                debug_assert!(verdict.is_ok(), "only messages can misbehave");
+            }
+            Step::Opened(at) => {
+                if at.ballot > self.pending.ballot() {
+                    // What was offered to earlier leaderships and is not applied never will be.
+                    self.counters.offered_again += self.pending.offer_again() as u64;
+                }
+            }
+            Step::Applied { origin, number, at, reply } => {
+                if origin == self.origin && self.pending.applied(number, at.ballot) {
+                    self.counters.applied += 1;
+                    self.put_off_asking();
+                    let At { slot, ballot } = at;
+                    return Some((RequestId(number), Outcome::Applied { reply, slot, ballot }));
+                }
+            }
+            Step::Void => self.counters.void += 1,
+            Step::Malformed => self.counters.malformed += 1,
+        }
+        None
+    }
+}
+
+/// What the host is to do with an action of the replica.
+fn outward<R>(action: Action<'_, Bytes>) -> Option<Output<'_, R>> {
+    match action {
+        Action::Persist { id, record } => Some(Output::Persist { id, record }),
+        Action::Send { to, message } => {
+            Some(Output::Send { to, payload: Payload::Replica(message) })
+        }
+        Action::CatchUp { to, from, end, decided } => {
+            Some(Output::CatchUp { to, from, end, decided })
+        }
+        Action::LeaderChanged { leader } => Some(Output::LeaderChanged { leader }),
+        // Announced as such, and taken by the service itself.
+        Action::Deliver { .. } | Action::DeliverFromLog { .. } => None,
     }
 }

@@ -1,0 +1,338 @@
+//! The format of decrees and forwards: requests in bulk.
+//!
+//! All numbers are little endian. A decree of the application:
+//!
+//! | offset | size | field |
+//! |-------:|-----:|-------|
+//! | 0 | 1 | version of the format: 1 |
+//! | 1 | 1 | flags: 1 this decree opens its leadership; the others are reserved, 0 |
+//! | 2 | 2 | number of segments |
+//! | 4 | 4 | reserved, 0 |
+//! | 8 | 16 | ballot in which it was proposed first: round, node |
+//! | 24 | 8 | slot of the decree before it in that ballot; 0 when it opens |
+//! | 32 | | segments |
+//!
+//! A segment, the requests of one origin:
+//!
+//! | offset | size | field |
+//! |-------:|-----:|-------|
+//! | 0 | 24 | origin: node, incarnation, boot |
+//! | 24 | 8 | base: requests are numbered from here |
+//! | 32 | 4 | number of requests, at least 1 |
+//! | 36 | 4 | bytes of the requests |
+//! | 40 | | requests |
+//!
+//! A request:
+//!
+//! | offset | size | field |
+//! |-------:|-----:|-------|
+//! | 0 | 4 | its number minus the base; grows from request to request |
+//! | 4 | 4 | length of the body |
+//! | 8 | length | the body |
+//!
+//! A run, which a forward carries; the leader copies its requests into a segment as they are:
+//!
+//! | offset | size | field |
+//! |-------:|-----:|-------|
+//! | 0 | 1 | version of the format: 1 |
+//! | 1 | 1 | flags: 1 the request is alone and must not share a decree; the others reserved, 0 |
+//! | 2 | 2 | reserved, 0 |
+//! | 4 | 4 | number of requests, at least 1 |
+//! | 8 | 8 | base |
+//! | 16 | | requests |
+//!
+//! Everything is checked before anything is used: a decree that is wrong in its last byte has no
+//! effect at all, on no replica.
+
+use core::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::origin::Origin;
+use crate::wire::FieldError;
+use crate::wire::field::{Fields, narrow, put_ballot, put_slot};
+use crate::{Ballot, Boot, Incarnation, NodeId, Slot};
+
+const VERSION: u8 = 1;
+/// The size of a decree without segments.
+pub(super) const DECREE_HEAD_BYTES: usize = 32;
+/// The size of a segment without requests.
+pub(super) const SEGMENT_HEAD_BYTES: usize = 40;
+/// The size of a run without requests.
+pub(super) const RUN_HEAD_BYTES: usize = 16;
+/// The size of a request without a body.
+pub(super) const REQUEST_HEAD_BYTES: usize = 8;
+/// Requests are numbered below this, so that arithmetic on numbers cannot overflow.
+const NUMBER_LIMIT: u64 = 1 << 62;
+
+/// What is wrong with a decree or a run: whoever made it has a fault or follows another format.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Malformed {
+    Version(u8),
+    Field(FieldError),
+    /// The number of a request is not above the one before it, or beyond all bounds.
+    Number(u64),
+    /// A segment or a run without requests.
+    Empty,
+    /// A run that wants a decree of its own and has more than one request.
+    NotAlone,
+}
+
+impl From<FieldError> for Malformed {
+    fn from(error: FieldError) -> Self {
+        Self::Field(error)
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => write!(f, "version {version} is not known here"),
+            Self::Field(error) => error.fmt(f),
+            Self::Number(number) => write!(f, "request {number} is out of order or range"),
+            Self::Empty => f.write_str("requests are announced and none follows"),
+            Self::NotAlone => f.write_str("an exclusive request has company"),
+        }
+    }
+}
+
+/// What a decree says about itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Head {
+    /// The ballot in which it was proposed first. Later leaders propose it again as it is.
+    pub(super) ballot: Ballot,
+    /// The slot of the decree before it in that ballot; `None` when it is the first.
+    pub(super) previous: Option<Slot>,
+}
+
+/// One request of a decree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) origin: Origin,
+    pub(super) number: u64,
+    pub(super) body: &'a [u8],
+}
+
+/// A decree that was found sound, read request by request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Batch {
+    bytes: Bytes,
+    at: usize,
+    origin: Origin,
+    base: u64,
+    /// Requests of the segment at hand that were not read yet.
+    left: u32,
+}
+
+impl Batch {
+    /// Checks all of `bytes`.
+    pub(super) fn open(bytes: &Bytes) -> Result<(Head, Self), Malformed> {
+        let mut fields = Fields::of(bytes, 0)?;
+        let (head, segments) = read_head(&mut fields)?;
+        for _ in 0..segments {
+            let (_, base, count, len) = read_segment_head(&mut fields)?;
+            let requests = fields.handle(len)?;
+            check_requests(&requests, 0, base, count)?;
+        }
+        fields.finish()?;
+        let origin = Origin::default();
+        let batch = Self { bytes: bytes.clone(), at: DECREE_HEAD_BYTES, origin, base: 0, left: 0 };
+        Ok((head, batch))
+    }
+
+    /// The next request. What was checked in `open` cannot fail here.
+    pub(super) fn next(&mut self) -> Option<Entry<'_>> {
+        let mut fields = Fields::of(&self.bytes, self.at).ok()?;
+        if self.left == 0 {
+            (self.origin, self.base, self.left, _) = read_segment_head(&mut fields).ok()?;
+        }
+        let (offset, len) = (fields.u32().ok()?, fields.u32().ok()?);
+        let body = fields.rest().get(..len as usize)?;
+        self.at = self.bytes.len() - fields.rest().len() + body.len();
+        self.left -= 1;
+        Some(Entry { origin: self.origin, number: self.base + u64::from(offset), body })
+    }
+}
+
+/// The requests of a forward, found sound.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Run {
+    pub(super) exclusive: bool,
+    pub(super) count: u32,
+    pub(super) base: u64,
+    /// The number of the last request.
+    pub(super) last: u64,
+    /// The requests, as a segment holds them.
+    pub(super) requests: Bytes,
+}
+
+impl Run {
+    /// Checks all of `bytes`.
+    pub(super) fn read(bytes: &Bytes) -> Result<Self, Malformed> {
+        let mut fields = Fields::of(bytes, 0)?;
+        read_version(&mut fields)?;
+        let exclusive = fields.flag()?;
+        if fields.u16()? != 0 {
+            return Err(FieldError::Reserved.into());
+        }
+        let (count, base) = (fields.u32()?, fields.u64()?);
+        let last = check_requests(bytes, RUN_HEAD_BYTES, base, count)?;
+        if exclusive && count != 1 {
+            return Err(Malformed::NotAlone);
+        }
+        Ok(Self { exclusive, count, base, last, requests: bytes.slice(RUN_HEAD_BYTES..) })
+    }
+
+    /// Drops the requests up to and including number `taken`. `None` when none is left.
+    pub(super) fn behind(mut self, taken: u64) -> Option<Self> {
+        if self.last <= taken {
+            return None;
+        }
+        let mut at = 0;
+        loop {
+            let mut fields = Fields::of(&self.requests, at).ok()?;
+            let (offset, len) = (fields.u32().ok()?, fields.u32().ok()?);
+            if self.base + u64::from(offset) > taken {
+                self.requests = self.requests.slice(at..);
+                return Some(self);
+            }
+            self.count -= 1;
+            at += REQUEST_HEAD_BYTES + len as usize;
+        }
+    }
+}
+
+/// Appends decrees and runs to a buffer, part by part.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    out: &'a mut BytesMut,
+    /// Where the part begins whose counts are still to be filled in.
+    part_at: usize,
+    segments: u16,
+    count: u32,
+    base: u64,
+}
+
+impl<'a> Writer<'a> {
+    /// A decree; `out` is empty.
+    pub(super) fn decree(out: &'a mut BytesMut, head: Head) -> Self {
+        out.put_u8(VERSION);
+        out.put_u8(u8::from(head.previous.is_none()));
+        out.put_u16_le(0);
+        out.put_u32_le(0);
+        put_ballot(head.ballot, out);
+        put_slot(head.previous.unwrap_or_default(), out);
+        Self { out, part_at: 0, segments: 0, count: 0, base: 0 }
+    }
+
+    /// A run; `out` is empty.
+    pub(super) fn run(out: &'a mut BytesMut, exclusive: bool, base: u64) -> Self {
+        out.put_u8(VERSION);
+        out.put_u8(u8::from(exclusive));
+        out.put_u16_le(0);
+        out.put_u32_le(0);
+        out.put_u64_le(base);
+        Self { out, part_at: 0, segments: 0, count: 0, base }
+    }
+
+    /// Begins a segment; [`Writer::request`] adds to it until [`Writer::end_segment`].
+    pub(super) fn segment(&mut self, origin: Origin, base: u64) {
+        (self.part_at, self.base, self.count) = (self.out.len(), base, 0);
+        self.segments += 1;
+        self.out.put_u64_le(origin.node.0);
+        self.out.put_u64_le(origin.incarnation.0);
+        self.out.put_u64_le(origin.boot.0);
+        self.out.put_u64_le(base);
+        self.out.put_u32_le(0);
+        self.out.put_u32_le(0);
+    }
+
+    pub(super) fn request(&mut self, number: u64, body: &[u8]) {
+        self.count += 1;
+        self.out.put_u32_le(narrow((number - self.base) as usize));
+        self.out.put_u32_le(narrow(body.len()));
+        self.out.put_slice(body);
+    }
+
+    pub(super) fn end_segment(&mut self) {
+        let len = self.out.len() - self.part_at - SEGMENT_HEAD_BYTES;
+        let counts = self.part_at + 32;
+        self.out[counts..counts + 4].copy_from_slice(&self.count.to_le_bytes());
+        self.out[counts + 4..counts + 8].copy_from_slice(&narrow(len).to_le_bytes());
+    }
+
+    /// A whole segment out of a run.
+    pub(super) fn copy_of(&mut self, origin: Origin, run: &Run) {
+        self.segment(origin, run.base);
+        self.count = run.count;
+        self.out.put_slice(&run.requests);
+        self.end_segment();
+    }
+
+    pub(super) fn end_decree(self) {
+        self.out[2..4].copy_from_slice(&self.segments.to_le_bytes());
+    }
+
+    pub(super) fn end_run(self) {
+        self.out[4..8].copy_from_slice(&self.count.to_le_bytes());
+    }
+}
+
+fn read_version(fields: &mut Fields<'_>) -> Result<(), Malformed> {
+    match fields.u8()? {
+        VERSION => Ok(()),
+        version => Err(Malformed::Version(version)),
+    }
+}
+
+fn read_head(fields: &mut Fields<'_>) -> Result<(Head, u16), Malformed> {
+    read_version(fields)?;
+    let opens = fields.flag()?;
+    let segments = fields.u16()?;
+    if fields.u32()? != 0 {
+        return Err(FieldError::Reserved.into());
+    }
+    let (ballot, previous) = (fields.ballot()?, fields.slot()?);
+    if opens && previous != Slot::ZERO {
+        return Err(FieldError::Redundant.into());
+    }
+    Ok((Head { ballot, previous: (!opens).then_some(previous) }, segments))
+}
+
+fn read_segment_head(fields: &mut Fields<'_>) -> Result<(Origin, u64, u32, u32), FieldError> {
+    let origin = Origin {
+        node: NodeId(fields.u64()?),
+        incarnation: Incarnation(fields.u64()?),
+        boot: Boot(fields.u64()?),
+    };
+    Ok((origin, fields.u64()?, fields.u32()?, fields.u32()?))
+}
+
+/// Checks that exactly `count` requests stand in `bytes` from `at` on, and returns the number of
+/// the last one.
+fn check_requests(bytes: &Bytes, at: usize, base: u64, count: u32) -> Result<u64, Malformed> {
+    let mut fields = Fields::of(bytes, at)?;
+    if count == 0 {
+        return Err(Malformed::Empty);
+    }
+    if base == 0 || base >= NUMBER_LIMIT {
+        return Err(Malformed::Number(base));
+    }
+    fields.holds(count, REQUEST_HEAD_BYTES)?;
+    let mut last = None;
+    for _ in 0..count {
+        let number = base + u64::from(fields.u32()?);
+        if last.is_some_and(|last| number <= last) {
+            return Err(Malformed::Number(number));
+        }
+        last = Some(number);
+        let len = fields.u32()?;
+        fields.skip(len)?;
+    }
+    fields.finish()?;
+    last.ok_or(Malformed::Empty)
+}
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

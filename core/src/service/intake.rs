@@ -1,0 +1,138 @@
+//! The leader's side of forwarding: what other members have handed on (R14).
+
+use alloc::collections::VecDeque;
+
+use super::batch::Run;
+use super::origin::Origin;
+use super::pending::Load;
+use crate::contracts::{ensures, requires};
+use super::ServiceLimits;
+use crate::{Ballot, MEMBERS_MAX, MemberIndex};
+
+/// Requests that were forwarded to this replica in a ballot of its own, and not yet proposed.
+///
+/// **A request is taken only in the ballot that its forwarder named, at most once, and never behind
+/// a later one of the same origin.** One number per origin, `last`, sees to all three: what is at
+/// or below it is a repetition, and what does not follow it leaves a gap and is dropped whole. The
+/// numbers live as long as the ballot. Nobody else ever takes requests in this ballot, and this
+/// replica never leads in it again after it stopped (C2), so nothing needs to be remembered.
+///
+/// So a forwarder may send again *in the same ballot* whatever may have been lost.
+#[derive(Debug)]
+pub(super) struct Intake {
+    limits: ServiceLimits,
+    /// The ballot that requests are taken in; zero while there is none.
+    ballot: Ballot,
+    /// By [`MemberIndex`].
+    takings: [Taking; MEMBERS_MAX],
+    /// In the order of arrival.
+    runs: VecDeque<(MemberIndex, Origin, Run)>,
+}
+
+/// What was taken of one member in the current ballot.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taking {
+    origin: Origin,
+    /// The number of the last request taken; 0 for none.
+    last: u64,
+    /// The highest number of a forward that arrived.
+    number: u64,
+    /// The member is to be told `last`.
+    owed: bool,
+    /// Not yet proposed.
+    load: Load,
+}
+
+/// A forward that arrived, found sound.
+#[derive(Clone, Debug)]
+pub(super) struct Forward {
+    pub(super) number: u64,
+    pub(super) after: u64,
+    /// `None` when the forwarder only asks.
+    pub(super) run: Option<Run>,
+}
+
+impl Intake {
+    pub(super) fn new(limits: ServiceLimits) -> Self {
+        let takings = [Taking::default(); MEMBERS_MAX];
+        Self { limits, ballot: Ballot::ZERO, takings, runs: VecDeque::new() }
+    }
+
+    /// This replica acts in `ballot` now, or in none of its own. What was taken in another one and
+    /// not proposed is dropped: its forwarders notice when a later leadership begins.
+    pub(super) fn enter(&mut self, ballot: Option<Ballot>) {
+        let ballot = ballot.unwrap_or(Ballot::ZERO);
+        if ballot != self.ballot {
+            self.ballot = ballot;
+            self.takings = [Taking::default(); MEMBERS_MAX];
+            self.runs.clear();
+        }
+    }
+
+    /// Whether a forward for `ballot` concerns this replica now.
+    pub(super) fn acts_in(&self, ballot: Ballot) -> bool {
+        !ballot.is_zero() && ballot == self.ballot
+    }
+
+    /// Takes what a member forwarded in the current ballot, as far as it follows what was taken.
+    pub(super) fn take(&mut self, member: MemberIndex, origin: Origin, forward: Forward) {
+        let taking = &mut self.takings[member.place()];
+        if taking.origin != origin {
+            // The member was restarted. What its earlier run had forwarded keeps its place.
+            *taking = Taking { origin, ..Taking::default() };
+        }
+        taking.number = taking.number.max(forward.number);
+        let last = taking.last;
+        let Some(run) = forward.run.filter(|_| forward.after <= last) else {
+            // It asks, or something before it is missing.
+            taking.owed = true;
+            return;
+        };
+        let Some(run) = run.behind(last) else { return };
+        let bytes = run.requests.len();
+        let more = Load {
+            requests: taking.load.requests + run.count as usize,
+            bytes: taking.load.bytes + bytes,
+        };
+        if taking.load.requests > 0 && !more.fits(&self.limits) {
+            // The forwarder keeps to the same limits unless it was configured otherwise. It asks
+            // after a while and sends again.
+            return;
+        }
+        requires!(R14ForwardInOrder, run.last > last);
+        taking.last = run.last;
+        taking.load = more;
+        ensures!(R14ForwardInOrder, taking.last > last);
+        self.runs.push_back((member, origin, run));
+    }
+
+    /// The runs that wait to be proposed, the oldest first.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (Origin, &Run)> {
+        self.runs.iter().map(|(_, origin, run)| (*origin, run))
+    }
+
+    /// Whether nothing waits to be proposed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// The oldest `count` runs were proposed.
+    pub(super) fn proposed(&mut self, count: usize) {
+        for (member, origin, run) in self.runs.drain(..count) {
+            let taking = &mut self.takings[member.place()];
+            if taking.origin == origin {
+                taking.load.requests -= run.count as usize;
+                taking.load.bytes -= run.requests.len();
+            }
+        }
+    }
+
+    /// A member that is to be told how far its requests were taken: whom, the highest number of
+    /// its forwards, and the number of its last request taken.
+    pub(super) fn pop_owed(&mut self) -> Option<(MemberIndex, u64, u64)> {
+        let place = self.takings.iter().position(|taking| taking.owed)?;
+        let taking = &mut self.takings[place];
+        taking.owed = false;
+        Some((MemberIndex(place as u8), taking.number, taking.last))
+    }
+}

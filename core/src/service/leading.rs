@@ -1,0 +1,150 @@
+//! The leader's half of a service: decrees out of what has piled up.
+
+use core::mem;
+
+use super::batch::{Head, Writer};
+use super::share::Share;
+use super::{At, Service, StateMachine};
+use crate::{Ballot, Standing};
+
+/// What goes into the next decree.
+struct Contents {
+    /// Own requests, by number: those that live in `from..end`. None when `from == end`.
+    from: u64,
+    end: u64,
+    /// Forwarded runs, from the oldest on.
+    runs: usize,
+    /// The size of the decree.
+    bytes: usize,
+}
+
+impl<M: StateMachine> Service<M> {
+    /// The ballot in which this replica leads.
+    pub(super) fn leads_in(&self) -> Option<Ballot> {
+        match self.replica.standing() {
+            Standing::Leading => self.replica.leader(),
+            Standing::Following | Standing::Preparing => None,
+        }
+    }
+
+    /// The ballot in which this replica leads or is about to.
+    pub(super) fn acts_in(&self) -> Option<Ballot> {
+        match self.replica.standing() {
+            Standing::Following => None,
+            Standing::Preparing => Some(self.replica.promised()),
+            Standing::Leading => self.replica.leader(),
+        }
+    }
+
+    /// Proposes decrees while few enough are in flight: what arrives meanwhile piles up and shares
+    /// the next one.
+    pub(super) fn propose_what_piled_up(&mut self) {
+        let Some(ballot) = self.leads_in() else { return };
+        while self.replica.room() > 0 && self.undecided() < self.limits.pipeline as u64 {
+            let opens = self.tail.is_none_or(|tail| tail.ballot != ballot);
+            let contents = if opens { Some(Contents::none()) } else { self.contents(ballot) };
+            let Some(contents) = contents else { return };
+            if !self.propose(ballot, &contents) {
+                return;
+            }
+        }
+    }
+
+    /// Decrees in flight, those of earlier leaders that are proposed again included.
+    fn undecided(&self) -> u64 {
+        self.replica.next_slot().since(self.replica.decided())
+    }
+
+    /// Chooses what goes into the next decree; `None` when nothing waits. Own and forwarded
+    /// requests take turns in going first, and the first leaves half of the room to the second.
+    fn contents(&mut self, ballot: Ballot) -> Option<Contents> {
+        let from = self.pending.sent();
+        let has_own =
+            self.pending.may_offer_in(ballot) && self.pending.peek(from, ballot).is_some();
+        let has_both = has_own && !self.intake.is_empty();
+        let own_first = mem::replace(&mut self.own_first, !self.own_first);
+        let mut contents = Contents::none();
+        let mut share = Share::new(&self.limits);
+        if has_both {
+            share = share.halved();
+        }
+        for own_turn in [own_first, !own_first] {
+            if own_turn && has_own {
+                self.add_own(ballot, &mut share, &mut contents);
+            } else if !own_turn {
+                self.add_runs(&mut share, &mut contents);
+            }
+            share = share.whole(&self.limits);
+        }
+        contents.bytes = share.bytes;
+        (contents.from < contents.end || contents.runs > 0).then_some(contents)
+    }
+
+    fn add_own(&mut self, ballot: Ballot, share: &mut Share, contents: &mut Contents) {
+        let mut number = self.pending.sent();
+        let mut with_segment = *share;
+        with_segment.begin_segment();
+        while let Some((found, entry)) = self.pending.peek(number, ballot) {
+            if !with_segment.add(entry.body.len(), entry.exclusive) {
+                break;
+            }
+            if contents.from == contents.end {
+                contents.from = found;
+            }
+            number = found + 1;
+            contents.end = number;
+            *share = with_segment;
+        }
+    }
+
+    fn add_runs(&mut self, share: &mut Share, contents: &mut Contents) {
+        for (_, run) in self.intake.runs() {
+            let mut more = *share;
+            more.begin_segment();
+            if !more.add_many(run.count as usize, run.requests.len(), run.exclusive) {
+                break;
+            }
+            contents.runs += 1;
+            *share = more;
+        }
+    }
+
+    /// Proposes a decree with these contents. When the replica gives it back, nothing has changed
+    /// and the requests stay where they are.
+    fn propose(&mut self, ballot: Ballot, contents: &Contents) -> bool {
+        let previous = self.tail.filter(|tail| tail.ballot == ballot).map(|tail| tail.slot);
+        let (origin, pending, intake) = (self.origin, &self.pending, &self.intake);
+        let decree = self.chunks.write(contents.bytes, |out| {
+            let mut writer = Writer::decree(out, Head { ballot, previous });
+            if contents.from < contents.end {
+                writer.segment(origin, contents.from);
+                for number in contents.from..contents.end {
+                    if let Some(entry) = pending.entry(number) {
+                        writer.request(number, &entry.body);
+                    }
+                }
+                writer.end_segment();
+            }
+            for (origin, run) in intake.runs().take(contents.runs) {
+                writer.copy_of(origin, run);
+            }
+            writer.end_decree();
+        });
+        let Ok(slot) = self.replica.propose(self.now, decree, Some(ballot)) else { return false };
+        self.tail = Some(At { slot, ballot });
+        self.counters.proposed += 1;
+        if contents.from < contents.end {
+            self.pending.mark_sent(contents.end, ballot);
+        }
+        self.intake.proposed(contents.runs);
+        true
+    }
+}
+
+impl Contents {
+    /// The decree that opens a leadership is empty: it is proposed before anything else, so that
+    /// requests in doubt since an earlier leadership become certain at once (see `delivery`).
+    const fn none() -> Self {
+        Self { from: 0, end: 0, runs: 0, bytes: super::batch::DECREE_HEAD_BYTES }
+    }
+}

@@ -1,0 +1,338 @@
+//! The requests of this service that have no outcome yet: one queue, four cursors.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use core::mem;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Request, RequestId, ServiceLimits, Why};
+use crate::contracts::{ensures, invariant, requires};
+use crate::{Ballot, Instant};
+
+/// Deadlines are rounded up to multiples of this, so that the queue is searched for lapsed ones at
+/// most a thousand times a second.
+const GRAIN: Duration = Duration::from_millis(1);
+
+/// The requests that this service accepted, by number, in the order of their submission.
+///
+/// Invariant: `oldest <= sent <= offered <= next`, and `next - oldest <= requests_pending_max`.
+///
+/// ```text
+///   oldest              sent              offered               next
+///     | in doubt: offered to a leader in    | queued: nobody was  |
+///     | `ballot`, and not applied so far    | offered them        |
+///     |                   | to be sent once more, in `ballot`     |
+/// ```
+///
+/// **All that is in doubt was offered in one ballot.** A request is offered in a later one only
+/// when none of an earlier one is in doubt: then the requests of each ballot are a piece of the
+/// queue, ballots grow along the queue, and so does the order in which they are applied (A3). When
+/// a later leadership has begun, what is in doubt can no longer be applied, for certain (see
+/// `delivery`), and all of it becomes queued again by moving two cursors.
+///
+/// Invariant: `ballot` never goes back, also while nothing is in doubt: a request whose outcome is
+/// unknown may yet be applied in it.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// A ring: request `n` is at `n & mask`.
+    entries: Box<[Entry]>,
+    mask: u64,
+    limits: ServiceLimits,
+    oldest: u64,
+    sent: u64,
+    offered: u64,
+    next: u64,
+    ballot: Ballot,
+    /// Of the live requests: all, and those in doubt.
+    live: Load,
+    in_doubt: Load,
+    /// No live request has an earlier deadline.
+    earliest: Instant,
+    /// Outcomes on their way to the caller, other than those of applied requests.
+    ended: VecDeque<(RequestId, Ended)>,
+}
+
+/// A number of requests and the bytes of their bodies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Load {
+    pub(super) requests: usize,
+    pub(super) bytes: usize,
+}
+
+/// An outcome that is not "applied".
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ended {
+    Refused(Why),
+    Unknown(Ballot),
+}
+
+/// A request at its place in the ring. Dead ones have their outcome.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entry {
+    pub(super) body: Bytes,
+    pub(super) exclusive: bool,
+    only_in: Option<Ballot>,
+    deadline: Instant,
+    live: bool,
+}
+
+impl Load {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.requests += 1;
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, bytes: usize) {
+        self.requests -= 1;
+        self.bytes -= bytes;
+    }
+
+    /// Whether one node may have so much at the leader.
+    pub(super) fn fits(&self, limits: &ServiceLimits) -> bool {
+        self.requests <= limits.forward_requests_max && self.bytes <= limits.forward_bytes_max
+    }
+}
+
+impl Pending {
+    pub(super) fn new(limits: ServiceLimits) -> Self {
+        let capacity = limits.requests_pending_max.next_power_of_two();
+        let first = 1;
+        Self {
+            entries: (0..capacity).map(|_| Entry::default()).collect(),
+            mask: capacity as u64 - 1,
+            limits,
+            oldest: first,
+            sent: first,
+            offered: first,
+            next: first,
+            ballot: Ballot::ZERO,
+            live: Load::default(),
+            in_doubt: Load::default(),
+            earliest: Instant::NEVER,
+            ended: VecDeque::new(),
+        }
+    }
+
+    /// Queues a request, unless there is no room for it.
+    pub(super) fn push(&mut self, now: Instant, request: Request) -> Result<RequestId, Request> {
+        let full = self.next - self.oldest >= self.limits.requests_pending_max as u64;
+        let bytes = request.body.len();
+        if full || self.live.bytes + bytes > self.limits.pending_bytes_max {
+            return Err(request);
+        }
+        let deadline = request.deadline.unwrap_or(now.after(self.limits.request_timeout));
+        let deadline = round_up(deadline);
+        self.earliest = self.earliest.min(deadline);
+        let Request { body, exclusive, deadline: _, only_in } = request;
+        let number = self.next;
+        *self.at(number) = Entry { body, exclusive, only_in, deadline, live: true };
+        self.live.add(bytes);
+        self.next += 1;
+        self.check_invariants();
+        Ok(RequestId(number))
+    }
+
+    /// Whether requests may be offered to the leader of `ballot` now.
+    pub(super) fn may_offer_in(&self, ballot: Ballot) -> bool {
+        ballot == self.ballot || (ballot > self.ballot && self.oldest == self.offered)
+    }
+
+    /// The next request to send in `ballot`, at number `from` or behind, and its number. Refuses
+    /// those on the way that are conditional on another ballot.
+    pub(super) fn peek(&mut self, from: u64, ballot: Ballot) -> Option<(u64, &Entry)> {
+        let mut number = from.max(self.oldest);
+        while number < self.next {
+            let entry = self.at(number);
+            // One that was offered already was not conditional, or on this very ballot.
+            if entry.live && entry.only_in.is_some_and(|wanted| wanted != ballot) {
+                self.end(number, Ended::Refused(Why::OtherBallot(ballot)));
+                self.forget_dead();
+            } else if entry.live {
+                return Some((number, self.at(number)));
+            }
+            number += 1;
+        }
+        None
+    }
+
+    /// The live request at `number`.
+    pub(super) fn entry(&self, number: u64) -> Option<&Entry> {
+        let held = (self.oldest..self.next).contains(&number);
+        // The mask keeps it in the ring.
+        held.then(|| &self.entries[(number & self.mask) as usize]).filter(|entry| entry.live)
+    }
+
+    /// Where the next request to send is looked for.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether number `number` was offered before.
+    pub(super) fn is_in_doubt(&self, number: u64) -> bool {
+        number < self.offered
+    }
+
+    /// Requests below `end` were offered to the leader of `ballot`.
+    pub(super) fn mark_sent(&mut self, end: u64, ballot: Ballot) {
+        requires!(R14ForwardInOrder, self.may_offer_in(ballot));
+        self.ballot = ballot;
+        self.sent = end.max(self.sent);
+        while self.offered < self.sent {
+            let number = self.offered;
+            let entry = self.at(number);
+            let (live, bytes) = (entry.live, entry.body.len());
+            if live {
+                self.in_doubt.add(bytes);
+            }
+            self.offered += 1;
+        }
+        self.forget_dead();
+    }
+
+    /// Requests above `last` did not arrive at the leader of the current ballot: send them again.
+    pub(super) fn rewind_behind(&mut self, last: u64) {
+        self.sent = self.sent.min((last + 1).max(self.oldest));
+        self.check_invariants();
+    }
+
+    /// A decree with request `number` was applied. Whether its caller still waits for that.
+    pub(super) fn applied(&mut self, number: u64, ballot: Ballot) -> bool {
+        let waits = self.entry(number).is_some();
+        let (in_doubt, offered_in) = (self.is_in_doubt(number), self.ballot);
+        invariant!(A3OriginOrder, waits => in_doubt && offered_in == ballot);
+        if waits {
+            self.kill(number);
+            self.forget_dead();
+        }
+        // The leader takes the requests of an origin in order, and each leadership gets a prefix
+        // of its decrees applied: whoever is still in doubt comes later.
+        ensures!(A3OriginOrder, waits => self.oldest > number);
+        waits
+    }
+
+    /// What is in doubt will not be applied any more: it is queued again. Returns how many.
+    pub(super) fn offer_again(&mut self) -> usize {
+        self.sent = self.oldest;
+        self.offered = self.oldest;
+        self.check_invariants();
+        mem::take(&mut self.in_doubt).requests
+    }
+
+    /// Ends what has passed its deadline: refused if it is queued, unknown if it is in doubt.
+    pub(super) fn expire(&mut self, now: Instant, why: Why) {
+        if now < self.earliest {
+            return;
+        }
+        self.earliest = Instant::NEVER;
+        for number in self.oldest..self.next {
+            let entry = self.at(number);
+            let (live, deadline) = (entry.live, entry.deadline);
+            if live && deadline <= now {
+                let in_doubt = self.is_in_doubt(number);
+                let unknown = Ended::Unknown(self.ballot);
+                self.end(number, if in_doubt { unknown } else { Ended::Refused(why) });
+            } else if live {
+                self.earliest = self.earliest.min(deadline);
+            }
+        }
+        self.forget_dead();
+    }
+
+    /// Refuses everything that nobody was offered.
+    pub(super) fn refuse_queued(&mut self, why: Why) {
+        for number in self.offered..self.next {
+            if self.at(number).live {
+                self.end(number, Ended::Refused(why));
+            }
+        }
+        self.forget_dead();
+    }
+
+    /// Gives up on everything that is in doubt.
+    pub(super) fn give_up(&mut self) {
+        for number in self.oldest..self.offered {
+            if self.at(number).live {
+                self.end(number, Ended::Unknown(self.ballot));
+            }
+        }
+        self.forget_dead();
+    }
+
+    /// The next outcome other than "applied" that a caller is to be told.
+    pub(super) fn pop_ended(&mut self) -> Option<(RequestId, Ended)> {
+        self.ended.pop_front()
+    }
+
+    /// The highest ballot that requests were offered in.
+    pub(super) fn ballot(&self) -> Ballot {
+        self.ballot
+    }
+
+    /// Requests without an outcome.
+    pub(super) fn live(&self) -> Load {
+        self.live
+    }
+
+    /// Requests without an outcome that a leader was offered.
+    pub(super) fn in_doubt(&self) -> Load {
+        self.in_doubt
+    }
+
+    /// Whether every outcome is known and told.
+    pub(super) fn is_drained(&self) -> bool {
+        self.live.requests == 0 && self.ended.is_empty()
+    }
+
+    /// When [`Pending::expire`] may have something to do.
+    pub(super) fn deadline(&self) -> Instant {
+        self.earliest
+    }
+
+    fn at(&mut self, number: u64) -> &mut Entry {
+        // The mask keeps it in the ring.
+        &mut self.entries[(number & self.mask) as usize]
+    }
+
+    fn end(&mut self, number: u64, ended: Ended) {
+        self.kill(number);
+        self.ended.push_back((RequestId(number), ended));
+    }
+
+    /// Takes a request off; its outcome is settled.
+    fn kill(&mut self, number: u64) {
+        let in_doubt = self.is_in_doubt(number);
+        let entry = self.at(number);
+        let live = mem::take(&mut entry.live);
+        let bytes = mem::take(&mut entry.body).len();
+        requires!(A1OneOutcome, live);
+        self.live.remove(bytes);
+        if in_doubt {
+            self.in_doubt.remove(bytes);
+        }
+    }
+
+    /// Moves `oldest` over what has its outcome.
+    fn forget_dead(&mut self) {
+        while self.oldest < self.next && !self.at(self.oldest).live {
+            self.oldest += 1;
+        }
+        self.sent = self.sent.max(self.oldest);
+        self.offered = self.offered.max(self.sent);
+        self.check_invariants();
+    }
+
+    fn check_invariants(&self) {
+        invariant!(A1OneOutcome, self.oldest <= self.sent);
+        invariant!(A1OneOutcome, self.sent <= self.offered);
+        invariant!(A1OneOutcome, self.offered <= self.next);
+        invariant!(A1OneOutcome, self.next - self.oldest <= self.entries.len() as u64);
+        invariant!(A1OneOutcome, self.oldest == self.offered => self.in_doubt == Load::default());
+    }
+}
+
+fn round_up(deadline: Instant) -> Instant {
+    let grain = GRAIN.as_nanos() as u64;
+    Instant(deadline.0.div_ceil(grain).saturating_mul(grain))
+}
