@@ -31,6 +31,7 @@ use crate::{
     Message, PeerMisbehaved, Recovered, Refusal, Refused, Slot,
 };
 
+pub(crate) use due::Ahead;
 pub use view::Standing;
 
 /// One member of one group: proposer, acceptor and learner ("Paxos Made Simple", section 2).

@@ -22,7 +22,37 @@ pub(super) enum Due {
     Deliver(Slot, Slot),
 }
 
+/// What the next [`Replica::poll`] will return, for the service: it takes decrees itself and lends
+/// everything else on, which one loop over `poll` could not do (E0499).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ahead {
+    Nothing,
+    /// `Deliver` or `DeliverFromLog`.
+    Delivery,
+    Other,
+}
+
 impl<D: Decree> Replica<D> {
+    /// Looks at what is due without taking it.
+    pub(crate) fn lies_ahead(&self) -> Ahead {
+        match self.due() {
+            None => Ahead::Nothing,
+            Some(Due::Deliver(..)) => Ahead::Delivery,
+            Some(
+                Due::Leader
+                | Due::Accept(_)
+                | Due::Accepted(_)
+                | Due::Part(_)
+                | Due::Prepare
+                | Due::Nack(_)
+                | Due::Ask(_)
+                | Due::Beat(_)
+                | Due::Write(_)
+                | Due::Serve(_),
+            ) => Ahead::Other,
+        }
+    }
+
     /// Sends come before writes: they overlap the own disk (C9).
     pub(super) fn due(&self) -> Option<Due> {
         if self.election.announced != self.visible_leader() {

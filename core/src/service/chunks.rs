@@ -1,6 +1,7 @@
 //! The memory of decrees and forwards: written in large chunks, used again when nobody holds them.
 
 use alloc::collections::VecDeque;
+use core::mem;
 
 use bytes::{Bytes, BytesMut};
 
@@ -11,7 +12,8 @@ use bytes::{Bytes, BytesMut};
 /// In a steady state no chunk is allocated.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
-    current: Option<BytesMut>,
+    current: BytesMut,
+    begun: bool,
     resting: VecDeque<BytesMut>,
 }
 
@@ -25,18 +27,21 @@ const RESTING_MAX: usize = 256;
 impl Chunks {
     /// A buffer with room for `bytes`, empty before `write`; returns what was written.
     pub(super) fn write(&mut self, bytes: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
-        let mut chunk = match self.current.take() {
-            Some(mut chunk) if chunk.capacity() >= bytes || chunk.try_reclaim(bytes) => chunk,
-            full => self.next_chunk(full, bytes),
-        };
+        let mut chunk = mem::take(&mut self.current);
+        if chunk.capacity() < bytes && !chunk.try_reclaim(bytes) {
+            chunk = self.next_chunk(chunk, bytes);
+        }
         write(&mut chunk);
         let written = chunk.split().freeze();
-        self.current = Some(chunk);
+        self.current = chunk;
         written
     }
 
-    fn next_chunk(&mut self, full: Option<BytesMut>, bytes: usize) -> BytesMut {
-        self.resting.extend(full);
+    fn next_chunk(&mut self, full: BytesMut, bytes: usize) -> BytesMut {
+        // The buffer that nothing was ever written to is no chunk.
+        if mem::replace(&mut self.begun, true) {
+            self.resting.push_back(full);
+        }
         if self.resting.len() > RESTING_MAX {
             self.resting.pop_front();
         }

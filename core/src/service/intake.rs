@@ -2,11 +2,11 @@
 
 use alloc::collections::VecDeque;
 
+use super::ServiceLimits;
 use super::batch::Run;
 use super::origin::Origin;
 use super::pending::Load;
 use crate::contracts::{ensures, requires};
-use super::ServiceLimits;
 use crate::{Ballot, MEMBERS_MAX, MemberIndex};
 
 /// Requests that were forwarded to this replica in a ballot of its own, and not yet proposed.

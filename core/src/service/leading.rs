@@ -1,7 +1,5 @@
 //! The leader's half of a service: decrees out of what has piled up.
 
-use core::mem;
-
 use super::batch::{Head, Writer};
 use super::share::Share;
 use super::{At, Service, StateMachine};
@@ -62,7 +60,8 @@ impl<M: StateMachine> Service<M> {
         let has_own =
             self.pending.may_offer_in(ballot) && self.pending.peek(from, ballot).is_some();
         let has_both = has_own && !self.intake.is_empty();
-        let own_first = mem::replace(&mut self.own_first, !self.own_first);
+        let own_first = self.own_first;
+        self.own_first = !own_first;
         let mut contents = Contents::none();
         let mut share = Share::new(&self.limits);
         if has_both {

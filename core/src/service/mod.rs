@@ -193,7 +193,7 @@ impl<M: StateMachine> Service<M> {
             if let Some((to, message)) = self.pop_message() {
                 return Some(Output::Send { to, payload: Payload::Service(message) });
             }
-            match self.replica.ahead() {
+            match self.replica.lies_ahead() {
                 Ahead::Delivery if self.delivery.is_ready() => {
                     self.take_delivery();
                     continue;
