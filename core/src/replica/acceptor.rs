@@ -66,8 +66,9 @@ impl<D: Decree> Replica<D> {
         }
         if ballot > self.acceptor.promised {
             self.promise(ballot);
-            self.election_granted();
         }
+        // Also when it asks again: a proposer that gets on must not be deposed for being slow.
+        self.election_granted();
         let next = slot.max(self.learner.decided);
         let limit = self.window.end().max(next);
         self.acceptor.report = Some(Report { to: from, next, limit });

@@ -22,6 +22,8 @@ pub(super) struct Phase1<D> {
     /// The end of what was reported.
     best_end: Slot,
     coverage: [Coverage; MEMBERS_MAX],
+    /// Per member, one bit for each slot of the ring: reported. Parts may come in any order.
+    reported: Vec<u64>,
     /// The highest `decided` in a promise: to be learned before anything is proposed.
     wanted: Slot,
     /// Members that a prepare is owed to.
@@ -33,8 +35,9 @@ pub(super) struct Phase1<D> {
 /// How much of a member's promise is here.
 #[derive(Clone, Copy, Debug, Default)]
 struct Coverage {
-    /// Reported without gaps from the proposer's `decided` up to here; `None` before any part.
-    next: Option<Slot>,
+    /// The end of the last part; `None` before any part.
+    limit: Option<Slot>,
+    /// Everything from the proposer's `decided` up to the limit is reported.
     done: bool,
 }
 
@@ -53,6 +56,7 @@ impl<D: Decree> Phase1<D> {
         best.resize_with(capacity, || None);
         Self {
             ballot: None,
+            reported: alloc::vec![0; words(capacity) * MEMBERS_MAX],
             best,
             best_end: Slot::ZERO,
             coverage: [Coverage::default(); MEMBERS_MAX],
@@ -80,6 +84,7 @@ impl<D: Decree> Phase1<D> {
         self.ballot = Some(ballot);
         self.best_end = Slot::ZERO;
         self.coverage = [Coverage::default(); MEMBERS_MAX];
+        self.reported.fill(0);
         self.wanted = Slot::ZERO;
         self.owed = others;
         self.asked_at = now;
@@ -92,6 +97,44 @@ impl<D: Decree> Phase1<D> {
 
     const fn place(&self, slot: Slot) -> usize {
         slot.0 as usize & (self.best.len() - 1)
+    }
+
+    /// Notes that `member` reported on `from..end`, at most a ring of slots, and whether its
+    /// promise is complete from `decided` on.
+    fn cover(&mut self, member: MemberIndex, decided: Slot, part: (Slot, Slot, Slot)) {
+        let (from, end, limit) = part;
+        for number in from.max(decided).0..end.0 {
+            let (word, bit) = self.bit(member, Slot(number));
+            self.reported[word] |= bit;
+        }
+        let coverage = &mut self.coverage[member.place()];
+        let limit = coverage.limit.map_or(limit, |known| known.max(limit));
+        coverage.limit = Some(limit);
+        let is_reported = |number| {
+            let (word, bit) = self.bit(member, Slot(number));
+            self.reported[word] & bit != 0
+        };
+        let fits = limit.since(decided) <= self.best.len() as u64;
+        let done = fits && (decided.0..limit.0).all(is_reported);
+        self.coverage[member.place()].done |= done;
+    }
+
+    /// Forgets what was reported by members that are not done: their next report starts at a
+    /// higher slot, and the ring has moved.
+    fn forget_open(&mut self) {
+        let words = words(self.best.len());
+        for (place, coverage) in self.coverage.iter_mut().enumerate() {
+            if !coverage.done {
+                *coverage = Coverage::default();
+                self.reported[place * words..][..words].fill(0);
+            }
+        }
+    }
+
+    /// The word and the bit of a member's slot.
+    const fn bit(&self, member: MemberIndex, slot: Slot) -> (usize, u64) {
+        let place = self.place(slot);
+        (member.place() * words(self.best.len()) + place / 64, 1 << (place % 64))
     }
 
     /// Keeps a reported proposal if its ballot is the highest for its slot so far.
@@ -148,21 +191,18 @@ impl<D: Decree> Replica<D> {
             self.ask(from);
             return;
         }
-        let coverage = self.phase1.coverage[from.place()];
-        let expected = coverage.next.unwrap_or(self.learner.decided);
-        let fits = part.end.since(self.learner.decided) <= self.window.capacity() as u64;
-        if coverage.done || part.from > expected || !fits {
-            // A part was lost: the prepare is sent again after the resend timeout.
+        let decided = self.learner.decided;
+        let fits = part.end.since(decided) <= self.window.capacity() as u64;
+        if self.phase1.is_done(from) || !fits {
             return;
         }
         for proposal in part.proposals {
-            if proposal.slot >= self.learner.decided {
+            if proposal.slot >= decided {
                 self.phase1.merge(proposal);
             }
         }
-        let done = part.end == part.limit;
-        let next = Some(part.end.max(expected));
-        self.phase1.coverage[from.place()] = Coverage { next, done };
+        // A part that is lost comes again with the next prepare.
+        self.phase1.cover(from, decided, (part.from, part.end, part.limit));
         self.try_to_lead();
     }
 
@@ -177,6 +217,7 @@ impl<D: Decree> Replica<D> {
             return;
         }
         self.phase1.started_at = self.now;
+        self.phase1.forget_open();
         if self.phase1.wanted <= self.learner.decided {
             self.phase1.owed = self.open_members();
             self.try_to_lead();
@@ -248,4 +289,9 @@ impl<D: Decree> Replica<D> {
         let decree = best.map_or(Kind::Noop, |proposal| proposal.decree.clone());
         self.put(Proposal { slot, ballot, decree }, false);
     }
+}
+
+/// Words that hold one bit per slot of the ring.
+const fn words(capacity: usize) -> usize {
+    capacity.div_ceil(64)
 }
