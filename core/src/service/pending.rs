@@ -216,8 +216,9 @@ impl Pending {
     pub(super) fn offer_again(&mut self) -> usize {
         self.sent = self.oldest;
         self.offered = self.oldest;
+        let freed = mem::take(&mut self.in_doubt).requests;
         self.check_invariants();
-        mem::take(&mut self.in_doubt).requests
+        freed
     }
 
     /// Ends what has passed its deadline: refused if it is queued, unknown if it is in doubt.
