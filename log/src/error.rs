@@ -92,7 +92,7 @@ pub enum Fault {
     Header,
     /// The file is not there.
     Missing,
-    /// The file is shorter than it was made.
+    /// The file is shorter than it was made, or it is sealed and the segment after it is missing.
     Short,
     /// The file is legible, but it is another one than its name and its neighbours say.
     Misplaced,
@@ -264,7 +264,12 @@ impl fmt::Display for Damage {
             Fault::Record => write!(f, " holds no legible record at byte {offset}")?,
             Fault::Header => write!(f, " has no legible header at byte {offset}")?,
             Fault::Missing => f.write_str(" is missing")?,
-            Fault::Short => write!(f, " ends at byte {offset}, before its end")?,
+            Fault::Short => {
+                write!(
+                    f,
+                    " ends at byte {offset}, before its end, or the next segment is missing"
+                )?;
+            }
             Fault::Misplaced => f.write_str(" is not the file that its name says")?,
         }
         write!(f, " (position {position} of the log; known durable up to {proven})")?;

@@ -123,7 +123,10 @@ impl<D: Device> FileLog<D> {
         log.recovery =
             Recovery { segments: segments.len() as u64, records, position: end, torn_bytes };
         if header.number != last.number {
-            log.cut(last, end)?;
+            let name = segment_name(last.number);
+            let file = log.device.open(&name);
+            let file = file.map_err(|e| IoFailure::new("open", log.device.describe(&name), &e))?;
+            cut(&log.device, &Segment { header: *last, file }, end)?;
         }
         Ok((log, recovered))
     }
@@ -172,14 +175,6 @@ impl<D: Device> FileLog<D> {
             recovery: Recovery { position: at, ..Recovery::default() },
             failed: None,
         })
-    }
-
-    /// Cuts what the header of the next segment has cut off already: the space, and the bytes of a
-    /// torn tail, so that no tool finds them there.
-    fn cut(&self, sealed: &SegmentHeader, end: u64) -> Result<(), IoFailure> {
-        let name = segment_name(sealed.number);
-        let cut = self.device.open(&name).and_then(|file| file.truncate(sealed.offset(end)));
-        cut.map_err(|error| IoFailure::new("cut", self.device.describe(&name), &error))
     }
 
     fn take(&mut self, upto: WriteId, record: &Record<'_, Bytes>) -> Result<(), LogError> {
@@ -266,9 +261,10 @@ impl<D: Device> FileLog<D> {
             Some(file) => file,
             None => self.reserve_next(&header)?,
         };
-        self.active = establish(&self.device, header, file)?;
+        let next = establish(&self.device, header, file)?;
+        let sealed = std::mem::replace(&mut self.active, next);
         self.proven = header.start;
-        Ok(())
+        Ok(cut(&self.device, &sealed, header.start)?)
     }
 
     /// The header of the segment after the active one.
@@ -453,6 +449,15 @@ fn establish<D: Device>(
         .map_err(|error| IoFailure::new("rename", device.describe(&from), &error))?;
     device.sync_directory().map_err(|error| IoFailure::new("sync", device.describe(""), &error))?;
     Ok(Segment { header, file })
+}
+
+/// Cuts what the header of the next segment has cut off already: unused space, and a torn tail. A
+/// segment that is cut cannot be taken for the last one, so a next one that is lost is missed.
+fn cut<D: Device>(device: &D, sealed: &Segment<D::File>, end: u64) -> Result<(), IoFailure> {
+    let Segment { header, file } = sealed;
+    file.truncate(header.offset(end)).map_err(|error| {
+        IoFailure::new("cut", device.describe(&segment_name(header.number)), &error)
+    })
 }
 
 /// Makes what was read durable. It may have been written and not synced; and after a failed sync

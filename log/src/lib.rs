@@ -12,6 +12,7 @@ mod reader;
 mod recovery;
 mod scan;
 mod segment;
+mod sim_device;
 mod slots;
 
 pub use device::{Device, DeviceFile};
@@ -22,3 +23,4 @@ pub use index::STRETCH_BYTES;
 pub use log::{Identity, Log, LogConfig, Most, ReadBack, Ticket};
 pub use memory_log::{MemoryLog, MemoryReader};
 pub use reader::FileReader;
+pub use sim_device::{DeviceFault, Keep, Operation, SimDevice, SimFile};

@@ -108,24 +108,46 @@ fn read_segment<D: Device>(
     contents: &mut Contents,
 ) -> Result<(), OpenError> {
     let name = segment_name(header.number);
-    let failure = |doing| {
-        let file = device.describe(&name);
-        move |error| IoFailure::new(doing, file, &error)
-    };
-    let file = device.open(&name).map_err(failure("open"))?;
-    let len = file.len_bytes().map_err(failure("look at"))?;
+    let failure = |doing, error| IoFailure::new(doing, device.describe(&name), &error);
+    let file = device.open(&name).map_err(|error| failure("open", error))?;
+    let len = file.len_bytes().map_err(|error| failure("look at", error))?;
     let limit = sealed.unwrap_or_else(|| header.limit());
-    contents.end = header.start;
-    contents.proven = header.start;
     if len < header.offset(limit) {
+        // As far as the file goes, the slots are known.
         let evidence = Evidence { durable_upto: limit, ..Evidence::default() };
-        let offset = (header, header.start + len.saturating_sub(HEADER_BYTES));
-        return Err(damaged(device, offset, Fault::Short, evidence, contents.slots_end));
+        let place = (header, header.start + len.saturating_sub(HEADER_BYTES));
+        let mut scan = Scan::new(&file, header, place.1);
+        read_records(device, &mut scan, contents)?;
+        return Err(damaged(device, place, Fault::Short, evidence, contents.slots_end));
     }
     let mut scan = Scan::new(&file, header, limit);
-    let stopped = loop {
+    let Some(bad) = read_records(device, &mut scan, contents)? else { return Ok(()) };
+    // R11: damage, or the torn tail of what was never synced?
+    let mut evidence = scan.evidence(bad).map_err(|error| failure("read", error))?;
+    evidence.durable_upto = evidence.durable_upto.max(sealed.unwrap_or(0));
+    if evidence.durable_upto > bad {
+        let place = (header, bad);
+        return Err(damaged(device, place, Fault::Record, evidence, contents.slots_end));
+    }
+    contents.torn_bytes = evidence.used_end - bad;
+    Ok(())
+}
+
+/// Takes the records of a segment in order; returns where the first bad one is.
+fn read_records<D: Device>(
+    device: &D,
+    scan: &mut Scan<'_, D::File>,
+    contents: &mut Contents,
+) -> Result<Option<u64>, OpenError> {
+    let header = scan.header();
+    contents.end = header.start;
+    contents.proven = header.start;
+    loop {
         let position = scan.position();
-        match scan.next().map_err(failure("read"))? {
+        let found = scan.next().map_err(|error| {
+            IoFailure::new("read", device.describe(&segment_name(header.number)), &error)
+        })?;
+        match found {
             Found::Record(found) => {
                 let slots = Range::of(&found.record.body);
                 contents.replay.push(&found.record);
@@ -136,20 +158,10 @@ fn read_segment<D: Device>(
                 contents.records += 1;
             }
             Found::Sealed(error) => return Err(sealed_error(device, header, position, error)),
-            Found::Nothing => break Some(position),
-            Found::End => break None,
+            Found::Nothing => return Ok(Some(position)),
+            Found::End => return Ok(None),
         }
-    };
-    let Some(bad) = stopped else { return Ok(()) };
-    // R11: damage, or the torn tail of what was never synced?
-    let mut evidence = scan.evidence(bad).map_err(failure("read"))?;
-    evidence.durable_upto = evidence.durable_upto.max(sealed.unwrap_or(0));
-    if evidence.durable_upto > bad {
-        let place = (header, bad);
-        return Err(damaged(device, place, Fault::Record, evidence, contents.slots_end));
     }
-    contents.torn_bytes = evidence.used_end - bad;
-    Ok(())
 }
 
 /// Reads the header of segment `number`. A file that is nothing of ours is told from a damaged one
@@ -242,10 +254,11 @@ fn damaged_file<D: Device>(device: &D, number: u64, fault: Fault) -> OpenError {
         before.insert(0, header);
     }
     let mut contents = Contents::new(Slot::ZERO);
-    for (place, header) in before.iter().enumerate() {
-        let sealed = before.get(place + 1).map(|next| next.start);
-        // Whatever is wrong there too, the damage that is reported is this one.
-        if read_segment(device, header, sealed, &mut contents).is_err() {
+    for header in &before {
+        let Ok(file) = device.open(&segment_name(header.number)) else { break };
+        let mut scan = Scan::new(&file, header, header.limit());
+        // Whatever may be wrong there too, the damage that is reported is this one.
+        if read_records(device, &mut scan, &mut contents).is_err() {
             break;
         }
     }

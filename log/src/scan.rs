@@ -61,6 +61,11 @@ impl<'a, F: DeviceFile> Scan<'a, F> {
         Self { file, header, limit, position, chunk: Bytes::new(), loaded, decoder }
     }
 
+    /// The header of the segment.
+    pub(crate) const fn header(&self) -> &'a SegmentHeader {
+        self.header
+    }
+
     /// Where the next record is looked for: the end of those found.
     pub(crate) const fn position(&self) -> u64 {
         self.position

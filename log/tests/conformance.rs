@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use synod_core::{ClusterId, Epoch, GroupId, Incarnation, NodeId, Recovered};
 use synod_log::conformance::{Fixture, run};
-use synod_log::{FileDevice, FileLog, Identity, LogConfig, MemoryLog, OpenError};
+use synod_log::{FileDevice, FileLog, Identity, Keep, LogConfig, MemoryLog, OpenError, SimDevice};
 
 struct InMemory;
 
@@ -67,6 +67,37 @@ fn identity() -> Identity {
 /// Segments so small that every test rolls.
 fn small() -> LogConfig {
     LogConfig { segment_bytes: 16 << 10, record_bytes_max: 8 << 10 }
+}
+
+/// A simulated disk on which the power goes after every run; what is not synced is lost in part.
+struct OnCrashingDisk {
+    device: SimDevice,
+    runs: u64,
+}
+
+impl Fixture for OnCrashingDisk {
+    type Log = FileLog<SimDevice>;
+    type Error = OpenError;
+
+    fn open(
+        &mut self,
+        incarnation: Incarnation,
+    ) -> Result<(Self::Log, Recovered<Bytes>), OpenError> {
+        self.runs += 1;
+        self.device = self.device.power_cut(Keep::Some(self.runs));
+        FileLog::open(self.device.clone(), identity(), small(), incarnation)
+    }
+
+    fn survives(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn file_log_conforms_on_a_crashing_disk() {
+    for sector_bytes in [512, 4096] {
+        run(|| OnCrashingDisk { device: SimDevice::new(sector_bytes), runs: 0 });
+    }
 }
 
 #[test]
