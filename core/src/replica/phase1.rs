@@ -270,7 +270,11 @@ impl<D: Decree> Replica<D> {
         }
         self.acceptor.accepted = limit;
         self.phase1.stop();
-        self.start_phase2(ballot, first, limit);
+        // C3: everything that lower ballots left open is decided once the last of it is. Without
+        // an open slot a no-op is the barrier. (A no-op behind each open tail would let the tail
+        // grow with every leadership that decides nothing, until no ring can hold it.)
+        let barrier = if limit > first { Slot(limit.0 - 1) } else { limit };
+        self.start_phase2(ballot, first, barrier);
         ensures!(R6NothingBelowDecided, first >= self.phase1.wanted);
     }
 
