@@ -4,8 +4,7 @@ use core::fmt;
 
 use crate::{Ballot, Boot, ClusterId, Epoch, GroupId, Incarnation, NodeId, Slot};
 
-/// A message was dropped: nothing that the protocol decides on has changed. The sender's fault, or
-/// that of a network that delivers what an earlier run sent; never a reason to stop.
+/// A message was dropped without effect. Always the sender's fault, never a reason to stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PeerMisbehaved {
     /// The sender belongs to another cluster.
@@ -25,7 +24,7 @@ pub enum PeerMisbehaved {
     /// Proposals that are not one run of consecutive slots from the slot named, or beyond all
     /// bounds.
     SlotsNotContiguous(NodeId, Slot),
-    /// A larger decree than `decree_bytes_max` allows.
+    /// More proposals, or a larger decree, than the configuration allows.
     TooLarge(NodeId),
     /// Forwarded requests that cannot be read.
     MalformedRequests(NodeId),

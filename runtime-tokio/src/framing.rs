@@ -101,3 +101,128 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
         Ok(frame.freeze())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use synod_core::wire::Payload;
+    use synod_core::{Ballot, Header, Kind, Limits, Message, NodeId, Proposal, Slot};
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    const BUFFER: usize = 1 << 10;
+
+    /// Bytes that arrive a few at a time.
+    struct Trickle<'a> {
+        bytes: &'a [u8],
+        step: usize,
+    }
+
+    impl AsyncRead for Trickle<'_> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            out: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let count = self.step.min(out.remaining()).min(self.bytes.len());
+            let (head, rest) = self.bytes.split_at(count);
+            out.put_slice(head);
+            self.bytes = rest;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// A frame with a decree of so many bytes.
+    fn frame(decree_bytes: usize) -> Bytes {
+        let ballot = Ballot { round: 1, node: NodeId(1) };
+        let decree = Kind::App(Bytes::from(vec![decree_bytes as u8; decree_bytes]));
+        let proposals = [Proposal { slot: Slot(0), ballot, decree }];
+        let (from, decided) = (Slot(0), Slot(0));
+        let message = Message::Accept { ballot, from, proposals: &proposals, decided };
+        let mut out = BytesMut::new();
+        wire::encode(&Header::default(), &Payload::Replica(message), &mut out);
+        out.freeze()
+    }
+
+    fn frame_bytes_max() -> usize {
+        wire::frame_bytes_max(&Limits { decree_bytes_max: 8 * BUFFER, ..Limits::default() })
+    }
+
+    /// Everything that is read until the connection ends or fails.
+    async fn read_all(bytes: &[u8], step: usize) -> (Vec<Bytes>, Option<FrameError>) {
+        let from = Trickle { bytes, step };
+        let mut reader = FrameReader::new(from, BUFFER, frame_bytes_max());
+        let mut batches = Vec::new();
+        loop {
+            match reader.next().await {
+                Ok(Some(frames)) => batches.push(frames),
+                Ok(None) => return (batches, None),
+                Err(error) => return (batches, Some(error)),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_of_all_sizes_come_out_whole_however_they_arrive() {
+        let sizes = [1, 50, 900, 951, 952, 953, 1_000, 5_000, 3, 7 * BUFFER, 1, 1];
+        let frames: Vec<Bytes> = sizes.map(frame).to_vec();
+        let all = frames.concat();
+        for step in [1, 7, 71, 72, 73, BUFFER - 1, BUFFER, 100 * BUFFER] {
+            let (batches, error) = read_all(&all, step).await;
+            assert!(error.is_none(), "step {step}: {error:?}");
+            assert_eq!(batches.concat(), all, "step {step}");
+            for batch in batches {
+                // Whole frames, and memory of just their length.
+                let mut rest = &batch[..];
+                while !rest.is_empty() {
+                    let length = wire::frame_len(rest, frame_bytes_max()).expect("a frame");
+                    rest = &rest[length.expect("its length")..];
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_sound_before_garbage_is_handed_out_first() {
+        let mut bytes = [frame(10), frame(20)].concat();
+        let sound = bytes.clone();
+        bytes.extend_from_slice(&[0xEE; 100]);
+        for step in [1, 40, BUFFER] {
+            let (batches, error) = read_all(&bytes, step).await;
+            assert_eq!(batches.concat(), sound);
+            assert!(matches!(error, Some(FrameError::Garbage(_))), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_too_large_is_refused_before_it_is_read() {
+        let mut bytes = frame(100).to_vec();
+        bytes[..4].copy_from_slice(&(frame_bytes_max() as u32 + 1).to_le_bytes());
+        let (batches, error) = read_all(&bytes, BUFFER).await;
+        assert!(batches.is_empty());
+        match error {
+            Some(FrameError::Garbage(WireError::Oversize { .. })) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_inside_a_frame_is_an_error() {
+        for size in [10, 5 * BUFFER] {
+            let whole = frame(size);
+            for end in [1, 5, 40, whole.len() - 1] {
+                let (batches, error) = read_all(&whole[..end], BUFFER).await;
+                assert!(batches.is_empty());
+                match error {
+                    Some(FrameError::Io(error)) => {
+                        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+                    }
+                    other => panic!("cut at {end}: {other:?}"),
+                }
+            }
+        }
+    }
+}

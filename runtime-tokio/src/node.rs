@@ -30,6 +30,7 @@ use crate::{NodeError, StartError, clock};
 /// A running node. It runs on tasks of its own; this only stands for it.
 #[derive(Debug)]
 pub struct Node<R> {
+    id: NodeId,
     handle: Handle<R>,
     /// Where it listens, unless it has no peers.
     address: Option<std::net::SocketAddr>,
@@ -58,6 +59,12 @@ impl<R> Node<R> {
     #[must_use]
     pub fn handle(&self) -> Handle<R> {
         self.handle.clone()
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> NodeId {
+        self.id
     }
 
     /// The address that it listens on, with the port that the system chose for port 0. `None` for
@@ -326,7 +333,7 @@ impl Builder {
             end.send_replace(Some(outcome));
         });
         let handle = Handle { submits, orders, leader: leader_out, ended };
-        Ok((Node { handle: handle.clone(), address }, handle))
+        Ok((Node { id: node, handle: handle.clone(), address }, handle))
     }
 
     /// One link per peer; returns their queues, by index of the peer.

@@ -1,0 +1,383 @@
+//! The two ends of the transport against each other, and against strangers, on real sockets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use synod_core::wire::{self, Payload};
+use synod_core::{Ballot, Boot, ClusterId, Configuration, GroupId, Header, Incarnation, Kind};
+use synod_core::{Limits, Message, NodeId, Proposal, Slot};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::accept::accept;
+use crate::config::{Member, Transport};
+use crate::faults::{Fault, Faults};
+use crate::handshake::{Hello, Reason, Reply, VERSIONS};
+use crate::link::{Identity, Link, LinkEvent};
+use crate::queue::SendQueue;
+
+const LIMITS: Limits = Limits {
+    window: 64,
+    decree_bytes_max: 1 << 20,
+    run_slots_max: 16,
+    run_bytes_max: 1 << 20,
+    writes_in_flight_max: 4,
+};
+
+/// One node's half of the transport, without a loop.
+struct Side {
+    identity: Arc<Identity>,
+    address: String,
+    events: mpsc::Receiver<LinkEvent>,
+    news: mpsc::Sender<LinkEvent>,
+    tasks: JoinSet<()>,
+}
+
+impl Side {
+    async fn listen(node: u64) -> Self {
+        Self::listen_as(header(node), Transport::default()).await
+    }
+
+    async fn listen_as(header: Header, transport: Transport) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let members = [1, 2, 3].map(NodeId).to_vec();
+        let frame_bytes_max = wire::frame_bytes_max(&LIMITS);
+        let faults = Faults::default();
+        let identity = Arc::new(Identity { header, members, transport, frame_bytes_max, faults });
+        let (news, events) = mpsc::channel(16);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, identity.clone(), news.clone()));
+        Self { identity, address, events, news, tasks }
+    }
+
+    /// Dials another node at an address.
+    fn link(&mut self, to: u64, address: impl Into<String>) -> Arc<SendQueue> {
+        let queue = Arc::new(SendQueue::new(self.identity.transport.send_queue_bytes_max));
+        let peer = Member { node: NodeId(to), address: address.into() };
+        let (identity, events) = (self.identity.clone(), self.news.clone());
+        self.tasks.spawn(Link { identity, peer, queue: queue.clone(), events }.keep());
+        queue
+    }
+
+    async fn up(&mut self) -> NodeId {
+        match within(self.events.recv()).await {
+            Some(LinkEvent::Up(peer)) => peer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn down(&mut self) -> NodeId {
+        match within(self.events.recv()).await {
+            Some(LinkEvent::Down(peer)) => peer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn inbound(&mut self) -> (Header, mpsc::Receiver<Bytes>) {
+        match within(self.events.recv()).await {
+            Some(LinkEvent::Inbound { header, frames }) => (header, frames),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn until(&self, fault: Fault, count: u64) {
+        within(async {
+            while self.identity.faults.count(fault) < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    fn said_nothing(&mut self) -> bool {
+        self.events.try_recv().is_err()
+    }
+}
+
+fn header(node: u64) -> Header {
+    let configuration = Configuration::first(&[1, 2, 3].map(NodeId)).expect("three members");
+    Header {
+        cluster: ClusterId(7),
+        group: GroupId(0),
+        epoch: configuration.epoch(),
+        node: NodeId(node),
+        incarnation: Incarnation(node + 100),
+        boot: Boot(1),
+    }
+}
+
+fn hello(node: u64, to: u64) -> Hello {
+    Hello { versions: VERSIONS, header: header(node), to: NodeId(to) }
+}
+
+fn frame(decree_bytes: usize) -> Bytes {
+    let ballot = Ballot { round: 1, node: NodeId(1) };
+    let decree = Kind::App(Bytes::from(vec![decree_bytes as u8; decree_bytes]));
+    let proposals = [Proposal { slot: Slot(0), ballot, decree }];
+    let (from, decided) = (Slot(0), Slot(0));
+    let message = Message::Accept { ballot, from, proposals: &proposals, decided };
+    let mut out = BytesMut::new();
+    wire::encode(&header(1), &Payload::Replica(message), &mut out);
+    out.freeze()
+}
+
+/// Generous: a machine may be busy with other things.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), future).await.expect("no end in sight")
+}
+
+/// Shakes hands by hand.
+async fn connect(address: &str, hello: Hello) -> (TcpStream, Reply) {
+    let mut stream = TcpStream::connect(address).await.expect("somebody listens");
+    stream.write_all(&hello.encode()).await.expect("the hello is sent");
+    let reply = within(Reply::read(&mut stream)).await.expect("a reply");
+    (stream, reply)
+}
+
+/// Whether the other end closes the connection without a word.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let mut byte = [0];
+    matches!(within(stream.read(&mut byte)).await, Ok(0) | Err(_))
+}
+
+#[tokio::test]
+async fn frames_arrive_as_they_were_sent() {
+    let mut left = Side::listen(1).await;
+    let mut right = Side::listen(2).await;
+    let queue = left.link(2, right.address.clone());
+    assert_eq!(left.up().await, NodeId(2));
+    let (speaker, mut frames) = right.inbound().await;
+    assert_eq!(speaker, header(1));
+
+    let sent: Vec<Bytes> = [1, 1_000, 900_000, 3, 70_000, 1, 1].map(frame).to_vec();
+    for frame in &sent {
+        queue.push(frame.clone());
+    }
+    queue.flush();
+    let mut bytes = Vec::new();
+    while bytes.len() < sent.concat().len() {
+        bytes.extend_from_slice(&within(frames.recv()).await.expect("the link is up"));
+    }
+    assert_eq!(bytes, sent.concat());
+    within(async {
+        while queue.tally().bytes > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(queue.tally().sent, sent.len() as u64);
+    assert_eq!(queue.tally().dropped, 0);
+}
+
+#[tokio::test]
+async fn a_link_comes_up_when_its_peer_does_and_again_after_it_broke() {
+    let mut left = Side::listen(1).await;
+    let late = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = late.local_addr().expect("an address");
+    drop(late);
+    // A name, so that it is resolved; nobody listens there yet.
+    let queue = left.link(2, format!("localhost:{}", address.port()));
+    left.until(Fault::Unreachable, 2).await;
+    queue.push(frame(1));
+    assert_eq!(queue.tally().dropped, 1, "nothing is kept for a peer that is away");
+
+    let late = TcpListener::bind(address).await.expect("the port is free again");
+    let mut right = Side::listen(2).await;
+    right.tasks.spawn(accept(late, right.identity.clone(), right.news.clone()));
+    assert_eq!(left.up().await, NodeId(2));
+    let (_, frames) = right.inbound().await;
+
+    // The loop of the other side hangs up.
+    drop(frames);
+    assert_eq!(left.down().await, NodeId(2));
+    assert_eq!(left.up().await, NodeId(2));
+    assert_eq!(left.identity.faults.count(Fault::LinkLost), 1);
+    right.inbound().await;
+}
+
+#[tokio::test]
+async fn strangers_are_refused_and_both_sides_are_told() {
+    let mut right = Side::listen(2).await;
+    type Change = fn(&mut Header);
+    let changes: [(Change, Reason); 4] = [
+        (|header| header.cluster = ClusterId(8), Reason::WrongCluster),
+        (|header| header.group = GroupId(8), Reason::WrongGroup),
+        (|header| header.node = NodeId(4), Reason::UnknownNode),
+        (|header| header.epoch.digest ^= 1, Reason::OtherMembers),
+    ];
+    let refusals = changes.len() as u64;
+    for (place, (change, reason)) in changes.into_iter().enumerate() {
+        let mut stranger = header(1);
+        change(&mut stranger);
+        let mut left = Side::listen_as(stranger, Transport::default()).await;
+        left.link(2, right.address.clone());
+        left.until(Fault::Refused, 1).await;
+        right.until(Fault::Refused, place as u64 + 1).await;
+        assert!(left.said_nothing(), "{reason:?}");
+        left.tasks.shutdown().await;
+    }
+    // The link of a node whose list of members is wrong reaches another node.
+    let mut left = Side::listen(1).await;
+    left.link(3, right.address.clone());
+    left.until(Fault::Refused, 1).await;
+    right.until(Fault::Refused, refusals + 1).await;
+    assert!(right.said_nothing());
+}
+
+#[tokio::test]
+async fn no_version_in_common_is_said_so() {
+    let mut right = Side::listen(2).await;
+    let (mut stream, reply) =
+        connect(&right.address, Hello { versions: (7, 9), ..hello(1, 2) }).await;
+    let refusal = reply.verdict.expect_err("a refusal");
+    assert_eq!(refusal.code, Reason::WrongVersion as u16);
+    assert!(refusal.text.contains("upgrade"), "{refusal}");
+    assert!(is_closed(&mut stream).await);
+    assert!(right.said_nothing());
+
+    let (_stream, reply) = connect(&right.address, Hello { versions: (1, 9), ..hello(1, 2) }).await;
+    assert_eq!(reply.verdict, Ok(1), "the newest that both speak");
+}
+
+#[tokio::test]
+async fn two_processes_of_one_id_are_told_apart() {
+    let mut right = Side::listen(2).await;
+    let (first, reply) = connect(&right.address, hello(1, 2)).await;
+    assert_eq!(reply.verdict, Ok(1));
+    let (_, frames) = right.inbound().await;
+    let mut other = hello(1, 2);
+    other.header.incarnation = Incarnation(999);
+    let (_, reply) = connect(&right.address, other).await;
+    assert_eq!(reply.verdict.expect_err("a refusal").code, Reason::DuplicateNode as u16);
+
+    // An earlier run of the same disk, as a recorded connection would be.
+    let mut earlier = hello(1, 2);
+    earlier.header.boot = Boot(0);
+    let (_, reply) = connect(&right.address, earlier).await;
+    assert_eq!(reply.verdict.expect_err("a refusal").code, Reason::EarlierRun as u16);
+
+    // This node's own id.
+    let (_, reply) = connect(&right.address, hello(2, 2)).await;
+    assert_eq!(reply.verdict.expect_err("a refusal").code, Reason::DuplicateNode as u16);
+    assert!(right.said_nothing());
+
+    // When the first is gone the other may come: it is a member with a new disk, then.
+    drop((first, frames));
+    within(async {
+        loop {
+            let (_, reply) = connect(&right.address, other).await;
+            if reply.verdict.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn garbage_in_place_of_a_handshake_closes_the_connection() {
+    let mut right = Side::listen(2).await;
+    let whole = hello(1, 2).encode();
+    let mut damaged = whole.clone();
+    damaged[40] ^= 1;
+    let texts: [&[u8]; 4] = [b"GET / HTTP/1.1\r\n\r\n", &[0; 200], &damaged, &[0xFF; 10]];
+    for (place, text) in texts.into_iter().enumerate() {
+        let mut stream = TcpStream::connect(&right.address).await.expect("somebody listens");
+        stream.write_all(text).await.expect("it is sent");
+        assert!(is_closed(&mut stream).await);
+        right.until(Fault::NoHandshake, place as u64 + 1).await;
+    }
+    let mut stream = TcpStream::connect(&right.address).await.expect("somebody listens");
+    stream.write_all(&whole[..50]).await.expect("it is sent");
+    drop(stream);
+    right.until(Fault::NoHandshake, texts.len() as u64 + 1).await;
+    assert!(right.said_nothing());
+}
+
+#[tokio::test]
+async fn silent_strangers_are_few_and_do_not_stay() {
+    let transport = Transport {
+        unproven_connections_max: 2,
+        handshake_timeout: Duration::from_secs(2),
+        ..Transport::default()
+    };
+    let right = Side::listen_as(header(2), transport).await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(TcpStream::connect(&right.address).await.expect("somebody listens"));
+    }
+    right.until(Fault::TooManyConnections, 1).await;
+    right.until(Fault::HandshakeTimeout, 2).await;
+    for stream in &mut streams {
+        assert!(is_closed(stream).await);
+    }
+    let (_stream, reply) = connect(&right.address, hello(1, 2)).await;
+    assert_eq!(reply.verdict, Ok(1), "there is room again");
+}
+
+#[tokio::test]
+async fn a_peer_that_falls_silent_is_cut_off() {
+    let transport =
+        Transport { silence_timeout: Duration::from_millis(200), ..Transport::default() };
+    let mut right = Side::listen_as(header(2), transport).await;
+    let (mut stream, _) = connect(&right.address, hello(1, 2)).await;
+    let (_, mut frames) = right.inbound().await;
+    right.until(Fault::LinkLost, 1).await;
+    assert!(is_closed(&mut stream).await);
+    assert_eq!(within(frames.recv()).await, None);
+}
+
+#[tokio::test]
+async fn garbage_among_frames_closes_the_connection() {
+    let mut right = Side::listen(2).await;
+    let (mut stream, _) = connect(&right.address, hello(1, 2)).await;
+    let (_, mut frames) = right.inbound().await;
+    stream.write_all(&frame(9)).await.expect("it is sent");
+    stream.write_all(&[0xAB; 64]).await.expect("it is sent");
+    assert_eq!(within(frames.recv()).await, Some(frame(9)), "what was sound counts");
+    assert_eq!(within(frames.recv()).await, None);
+    assert!(is_closed(&mut stream).await);
+    assert_eq!(right.identity.faults.count(Fault::BadFrame), 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_costs_its_queue_and_no_more() {
+    let transport = Transport {
+        send_queue_bytes_max: 2 << 20,
+        stall_timeout: Duration::from_millis(500),
+        ..Transport::default()
+    };
+    let mut left = Side::listen_as(header(1), transport).await;
+    let deaf = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = deaf.local_addr().expect("an address").to_string();
+    let queue = left.link(2, address);
+    let (mut stream, _) = deaf.accept().await.expect("a connection");
+    within(Hello::read(&mut stream)).await.expect("a hello");
+    let welcome = Reply { node: NodeId(2), verdict: Ok(1) };
+    stream.write_all(&welcome.encode()).await.expect("it is sent");
+    assert_eq!(left.up().await, NodeId(2));
+
+    // More than the buffers of both systems hold, until the queue is full.
+    let large = frame(200_000);
+    within(async {
+        while queue.tally().dropped == 0 {
+            queue.push(large.clone());
+            queue.flush();
+            assert!(queue.tally().bytes <= 2 << 20);
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // What waits is bounded, and in the end the link is given up and dialled anew.
+    assert_eq!(left.down().await, NodeId(2));
+    assert_eq!(queue.tally().bytes, 0);
+    assert_eq!(left.identity.faults.count(Fault::LinkLost), 1);
+    let (_again, _) = within(deaf.accept()).await.expect("a connection");
+    drop(stream);
+}
