@@ -111,7 +111,8 @@ pub struct Config {
 /// and about 100 bytes for each of the `2 * window` slots, all of it reserved when it starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Decrees in flight: a leader proposes below `decided + window`. A power of two, 2 to 2^20.
+    /// Decrees in flight: a leader proposes below `decided + window`. A power of two, 2 to 2^20,
+    /// and the same on all members: one with a smaller window could not hold the tail of another.
     /// A replica keeps twice as many slots in memory: those decided lately serve laggards.
     pub window: usize,
     /// The largest decree, in bytes.
@@ -210,21 +211,29 @@ impl Limits {
 }
 
 impl Timeouts {
+    /// The longest of any timeout: a day.
+    pub const MAX: Duration = Duration::from_secs(86_400);
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        if self.heartbeat.is_zero() {
-            return Err(ConfigError::Timeout("heartbeat"));
+        let named = [
+            (self.heartbeat, "heartbeat"),
+            (self.election, "election"),
+            (self.step_down, "step_down"),
+            (self.resend, "resend"),
+            (self.disk_stall, "disk_stall"),
+        ];
+        let is_bad = |time: Duration| time.is_zero() || time > Self::MAX;
+        if let Some((_, name)) = named.into_iter().find(|(time, _)| is_bad(*time)) {
+            return Err(ConfigError::Timeout(name));
+        }
+        if self.election_jitter > Self::MAX {
+            return Err(ConfigError::Timeout("election_jitter"));
         }
         if self.election < self.heartbeat * 3 {
             return Err(ConfigError::Timeout("election"));
         }
         if self.step_down < self.heartbeat * 3 {
             return Err(ConfigError::Timeout("step_down"));
-        }
-        if self.resend.is_zero() {
-            return Err(ConfigError::Timeout("resend"));
-        }
-        if self.disk_stall.is_zero() {
-            return Err(ConfigError::Timeout("disk_stall"));
         }
         Ok(())
     }
@@ -282,6 +291,9 @@ mod tests {
         assert_eq!(broken(|c| c.timeouts.step_down = Duration::ZERO), timeout("step_down"));
         assert_eq!(broken(|c| c.timeouts.resend = Duration::ZERO), timeout("resend"));
         assert_eq!(broken(|c| c.timeouts.disk_stall = Duration::ZERO), timeout("disk_stall"));
+        assert_eq!(broken(|c| c.timeouts.resend = Duration::MAX), timeout("resend"));
+        let jitter = broken(|c| c.timeouts.election_jitter = Duration::MAX);
+        assert_eq!(jitter, timeout("election_jitter"));
         assert_eq!(broken(|c| c.node = NodeId(2)), Err(ConfigError::NotAMember(NodeId(2))));
     }
 }

@@ -55,7 +55,7 @@ contract_names! {
     R8OwnPromiseFirst,
     /// R8: the leader's own vote counts once its write is durable.
     R8OwnVoteDurable,
-    /// R10: a replica without a vote promises and accepts nothing.
+    /// R10: a replica without a vote leads nothing, and answers no prepare and no accept.
     R10NoVote,
     /// R10: a vote counts only under the incarnation on durable record.
     R10KnownIncarnation,
@@ -75,7 +75,7 @@ contract_names! {
     C3BarrierFirst,
     /// C7: slots are delivered once, in order, and only when decided.
     C7DeliveredInOrder,
-    /// C7: `base <= delivered <= decided <= end`, within the capacity of the window.
+    /// C7: `base <= marked <= decided <= end` and `applied <= delivered`.
     C7CursorsOrdered,
     /// C5: what is out to a peer lies within the window.
     C5WithinWindow,

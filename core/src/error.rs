@@ -4,7 +4,8 @@ use core::fmt;
 
 use crate::{Ballot, Boot, ClusterId, Epoch, GroupId, Incarnation, NodeId, Slot};
 
-/// A message was dropped without effect. Always the sender's fault, never a reason to stop.
+/// A message was dropped: nothing that the protocol decides on has changed. The sender's fault, or
+/// that of a network that delivers what an earlier run sent; never a reason to stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PeerMisbehaved {
     /// The sender belongs to another cluster.
@@ -24,7 +25,7 @@ pub enum PeerMisbehaved {
     /// Proposals that are not one run of consecutive slots from the slot named, or beyond all
     /// bounds.
     SlotsNotContiguous(NodeId, Slot),
-    /// More proposals, or a larger decree, than the configuration allows.
+    /// A larger decree than `decree_bytes_max` allows.
     TooLarge(NodeId),
     /// Forwarded requests that cannot be read.
     MalformedRequests(NodeId),

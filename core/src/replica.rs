@@ -164,7 +164,9 @@ impl<D: Decree> Replica<D> {
         if is_vote && !self.is_on_record(header, from) {
             return Ok(());
         }
-        self.peers[from.place()].heard_at = Some(self.now);
+        if !self.is_stranger(header, from) {
+            self.peers[from.place()].heard_at = Some(self.now);
+        }
         match message {
             Message::Beat(beat) => self.on_beat(from, beat),
             Message::Prepare { ballot, from: slot } => self.on_prepare(from, ballot, slot),

@@ -222,7 +222,7 @@ impl<D: Decree> Replica<D> {
         let at = *election.campaign_at.get_or_insert_with(|| {
             let share = election.random.next() >> 32;
             let nanos = (jitter.as_nanos() * u128::from(share)) >> 32;
-            // Less than the jitter, which a u64 holds: a timeout of 584 years is refused.
+            // Less than the jitter, which is a day at most.
             self.now.after(core::time::Duration::from_nanos(nanos as u64))
         });
         if self.now >= at {
@@ -235,6 +235,7 @@ impl<D: Decree> Replica<D> {
     fn may_campaign(&self) -> bool {
         let is_idle = self.phase1.ballot().is_none() && self.phase2.ballot().is_none();
         is_idle
+            && self.election.highest_round + 1 < Ballot::ROUND_LIMIT
             && self.roster.votes_durably()
             && self.election.followed.is_none()
             && self.now >= self.election.quiet_until
@@ -259,9 +260,6 @@ impl<D: Decree> Replica<D> {
         requires!(R12QuorumAgrees, self.leaderless_quorum().len() >= both);
         let highest = self.election.highest_round.max(self.acceptor.promised.round);
         let ballot = Ballot { round: highest + 1, node: self.config.node };
-        if ballot.round >= Ballot::ROUND_LIMIT {
-            return;
-        }
         ensures!(C2BallotFresh, ballot > self.acceptor.promised);
         self.promise(ballot);
         self.election.highest_round = ballot.round;

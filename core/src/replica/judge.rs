@@ -80,10 +80,7 @@ impl<D: Decree> Replica<D> {
             }
             Message::Accepted { ballot, end, resend: _ } => {
                 judge_owner(node, ballot, self.header.node)?;
-                judge_slot(node, end)?;
-                // Nobody can have accepted in this ballot what this leader did not propose.
-                let beyond = self.phase2.ballot() == Some(ballot) && end > self.window.end();
-                if beyond { Err(PeerMisbehaved::SlotsNotContiguous(node, end)) } else { Ok(()) }
+                judge_slot(node, end)
             }
             Message::Nack { refused, promised } => {
                 judge_owner(node, refused, self.header.node)?;

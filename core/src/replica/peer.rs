@@ -62,8 +62,14 @@ impl Peer {
     /// A new run of its process: what was believed of the one before is void (R2).
     pub(super) fn reboot(&mut self, boot: Boot) {
         let answered_at = self.progress.answered_at;
-        // What it has on record about this node is durable there.
-        *self = Self { boot, my_incarnation: self.my_incarnation, ..Self::default() };
+        *self = Self {
+            boot,
+            // What it has on record about this node is durable there.
+            my_incarnation: self.my_incarnation,
+            // The host reads on.
+            is_being_served: self.is_being_served,
+            ..Self::default()
+        };
         self.progress.answered_at = answered_at;
     }
 }

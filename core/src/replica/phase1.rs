@@ -19,7 +19,7 @@ pub(super) struct Phase1<D> {
     ballot: Option<Ballot>,
     /// Per open slot, the highest-ballot proposal reported: a ring as large as the window.
     best: Vec<Option<Proposal<D>>>,
-    /// The end of what was reported.
+    /// The end of what was reported completely.
     best_end: Slot,
     coverage: [Coverage; MEMBERS_MAX],
     /// Per member, one bit for each slot of the ring: reported. Parts may come in any order.
@@ -117,6 +117,11 @@ impl<D: Decree> Phase1<D> {
         let fits = limit.since(decided) <= self.best.len() as u64;
         let done = fits && (decided.0..limit.0).all(is_reported);
         self.coverage[member.place()].done |= done;
+        if done {
+            // Only now: parts may come in any order, and what a later one names may lie behind a
+            // gap until the earlier one is here.
+            self.best_end = self.best_end.max(limit);
+        }
     }
 
     /// Forgets what was reported by members that are not done: their next report starts at a
@@ -147,7 +152,6 @@ impl<D: Decree> Phase1<D> {
         if is_higher {
             *known = Some(proposal.clone());
         }
-        self.best_end = self.best_end.max(proposal.slot.next());
     }
 
     /// The reported proposal of the highest ballot for `slot`.
@@ -270,7 +274,11 @@ impl<D: Decree> Replica<D> {
         }
         self.acceptor.accepted = limit;
         self.phase1.stop();
-        self.start_phase2(ballot, first, limit);
+        // C3: everything that lower ballots left open is decided once the last of it is. Without
+        // an open slot a no-op is the barrier. (A no-op behind each open tail would let the tail
+        // grow with every leadership that decides nothing, until no ring can hold it.)
+        let barrier = if limit > first { Slot(limit.0 - 1) } else { limit };
+        self.start_phase2(ballot, first, barrier);
         ensures!(R6NothingBelowDecided, first >= self.phase1.wanted);
     }
 

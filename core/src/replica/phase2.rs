@@ -17,7 +17,8 @@ pub(super) struct Phase2 {
     ballot: Option<Ballot>,
     /// The first slot that this ballot proposes in: everything below was decided before.
     first: Slot,
-    /// The slot of the no-op behind everything that lower ballots left open.
+    /// The last slot that lower ballots left open, or that of the no-op proposed when they left
+    /// none.
     barrier: Slot,
 }
 
@@ -61,8 +62,8 @@ impl<D: Decree> Replica<D> {
         self.count_votes();
     }
 
-    /// C3: a no-op behind everything that lower ballots left open, as soon as there is room for
-    /// it. Nothing is proposed before it stands; what lower ballots left open is decided once it is.
+    /// C3: proposes the no-op that is the barrier when lower ballots left nothing open, as soon as
+    /// there is room for it. Nothing is proposed before the barrier stands.
     pub(super) fn raise_barrier(&mut self) {
         let Some(ballot) = self.phase2.ballot else { return };
         let slot = self.phase2.barrier;
@@ -97,6 +98,13 @@ impl<D: Decree> Replica<D> {
         resend: bool,
     ) {
         if self.phase2.ballot != Some(ballot) {
+            return;
+        }
+        if end > self.window.end() {
+            // The peer has learned decisions that this leader did not make (R4).
+            let peer = &mut self.peers[from.place()];
+            peer.decided = peer.decided.max(end);
+            self.step_down();
             return;
         }
         let floor = self.send_floor();

@@ -93,6 +93,11 @@ impl<D: Decree> Replica<D> {
         self.roster.durable.incarnations[from.place()] == header.incarnation
     }
 
+    /// Whether the member is known under another incarnation.
+    pub(super) fn is_stranger(&self, header: &Header, from: MemberIndex) -> bool {
+        self.roster.known.incarnations[from.place()] != header.incarnation
+    }
+
     /// Records the incarnation of a member met for the first time.
     ///
     /// # Errors
