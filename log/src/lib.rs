@@ -8,7 +8,7 @@
 //! | log | for |
 //! |-----|-----|
 //! | [`FileLog`] on a [`FileDevice`] | real disks: segment files, reserved in advance |
-//! | [`FileLog`] on a [`SimDevice`] | tests and the simulator: a disk that loses what a crash may lose |
+//! | [`FileLog`] on a [`SimDevice`] | tests and the simulator: a disk that crashes and fails |
 //! | [`MemoryLog`] | tests and measurements without a disk |
 //!
 //! A log of your own has to pass the suite in [`conformance`].
@@ -115,6 +115,7 @@ mod reader;
 mod recovery;
 mod scan;
 pub mod segment;
+mod segment_file;
 mod sim_device;
 mod slots;
 
