@@ -69,6 +69,8 @@ pub enum BallotPick {
     /// One of the replica's own, likewise.
     OfReplica(u8),
     Zero,
+    /// The highest that the sender can own.
+    Utmost(Rarely<()>),
     Any(Rarely<BallotPlan>),
 }
 
@@ -121,7 +123,10 @@ impl Scene {
             BallotPick::Promised => self.promised,
             BallotPick::OfSender(up) => Ballot { round: above(up), node: self.sender },
             BallotPick::OfReplica(up) => Ballot { round: above(up), node: self.header.node },
-            BallotPick::Zero => Ballot::ZERO,
+            BallotPick::Zero | BallotPick::Utmost(Rarely(None)) => Ballot::ZERO,
+            BallotPick::Utmost(Rarely(Some(()))) => {
+                Ballot { round: Ballot::ROUND_LIMIT - 1, node: self.sender }
+            }
             BallotPick::Any(Rarely(Some(plan))) => plan.ballot(),
             BallotPick::Any(Rarely(None)) => Ballot { round: above(1), node: self.sender },
         }
