@@ -158,4 +158,4 @@ impl Cluster {
 }
 
 /// A jitter that no story is long enough for: nobody campaigns unless told to.
-pub(crate) const STILL: Duration = Duration::from_secs(1_000_000);
+pub(crate) const STILL: Duration = synod_core::Timeouts::MAX;
