@@ -2,11 +2,11 @@
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `cluster nodes=3 [fresh] [window=] [run=] [writes=]` | starts a cluster; `fresh` disks have not met |
+//! | `cluster nodes=3 [fresh] [window=] [run=] [writes=]` | starts it; `fresh` disks have not met |
 //! | `campaign 1` | node 1's clock runs until it prepares a ballot; the others' clocks stand |
 //! | `elect 1` | the same, and on until nothing is under way; shows nothing |
 //! | `propose 1 x y` | one decree each, one drain |
-//! | `deliver 2 [from=] [kind=] [count=]` | waiting messages, oldest first, one drain at the end |
+//! | `deliver 2 [from=] [kind=] [count=]` | waiting messages, oldest first, then one drain |
 //! | `drop`, `duplicate`, `hold .. as=a` | the same selection: lost, delivered and kept, set aside |
 //! | `release a` | what was held waits again |
 //! | `forge 1 from=2 kind=2b cluster=9` | delivers a copy under another header |
