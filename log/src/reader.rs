@@ -100,7 +100,7 @@ impl<D: Device> ReadBack for FileReader<D> {
         end: Slot,
         most: Most,
     ) -> Result<Vec<Proposal<Bytes>>, LogError> {
-        let mut end = end.min(from.plus(most.slots.max(1) as u64));
+        let mut end = end.min(Slot(from.0.saturating_add(most.slots.max(1) as u64)));
         let places = {
             let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
             if from < index.retained() { Vec::new() } else { index.places(from, end) }
