@@ -9,7 +9,7 @@ use synod_core::{Ballot, Body, Boot, Header, Incarnation, Record, Recovered, Slo
 use crate::device::write_full;
 use crate::index::{Index, Range};
 use crate::recovery::{self, Contents, Survey};
-use crate::segment::{SegmentHeader, new_name, segment_name};
+use crate::segment::{SegmentHeader, segment_name};
 use crate::segment_file::{Segment, cut, establish, remove, reserve, rewrite};
 use crate::{Device, DeviceFile, FileReader, Identity, IoFailure, Log, LogConfig, LogError};
 use crate::{OpenError, Ticket};
@@ -273,10 +273,9 @@ impl<D: Device> FileLog<D> {
         if self.spare.is_some() {
             return Ok(());
         }
-        let header = self.next_in_run();
-        match self.reserve_next(&header) {
+        match self.reserve_next(&self.next_in_run()) {
             Ok(file) => self.spare = Some(file),
-            Err(LogError::Full { .. }) => remove(&self.device, &[new_name(header.number)])?,
+            Err(LogError::Full { .. }) => {}
             Err(error) => return Err(error),
         }
         Ok(())
@@ -370,7 +369,7 @@ impl<D: Device> Log for FileLog<D> {
     }
 
     fn reader(&self) -> FileReader<D> {
-        FileReader::new(&self.device, &self.index)
+        FileReader::new(&self.device, &self.index, self.header.incarnation)
     }
 }
 

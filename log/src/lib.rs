@@ -125,6 +125,6 @@ pub use file_device::FileDevice;
 pub use file_log::{FileLog, Recovery};
 pub use index::STRETCH_BYTES;
 pub use log::{Identity, Log, LogConfig, Most, ReadBack, Ticket};
-pub use memory_log::{MemoryLog, MemoryReader};
+pub use memory_log::{MemoryLog, MemoryReader, WhenFull};
 pub use reader::FileReader;
 pub use sim_device::{DeviceFault, Keep, Operation, SimDevice, SimFile};

@@ -18,9 +18,11 @@ pub(crate) struct Segment<F> {
 /// Makes the file of a segment, without its header and under a name that does not count.
 pub(crate) fn reserve<D: Device>(device: &D, header: &SegmentHeader) -> Result<D::File, IoFailure> {
     let name = new_name(header.number);
-    device
-        .create(&name, header.file_bytes)
-        .map_err(|error| IoFailure::new("make", device.describe(&name), &error))
+    device.create(&name, header.file_bytes).map_err(|error| {
+        // Space that was reserved in part is given back; failing that, by the next start.
+        let _ = device.remove(&name);
+        IoFailure::new("make", device.describe(&name), &error)
+    })
 }
 
 /// Gives the file its header and its name, both durable when this returns.

@@ -338,6 +338,25 @@ fn a_reader_reports_what_rots_while_the_log_runs() {
     put_synced(&mut log, 3);
 }
 
+/// A sound record, at another place than it names.
+#[test]
+fn a_reader_reports_a_misplaced_record() {
+    let device = SimDevice::new(512);
+    let (mut log, _) = open(&device).expect("a new log");
+    for slot in 0..3 {
+        put_synced(&mut log, slot);
+    }
+    let record = five().1 as usize;
+    let mut bytes = device.contents(FIRST).expect("a segment");
+    let records = &mut bytes[HEADER as usize..];
+    records.copy_within(..record, record);
+    device.put(FIRST, &bytes);
+    let Err(LogError::Damaged(found)) = log.reader().read(Slot(0), Slot(3), ALL) else {
+        panic!("the damage was not noticed");
+    };
+    assert_eq!(found.position, record as u64);
+}
+
 /// A decree may hold what looks like records, even true copies of records of this very log.
 #[test]
 fn records_inside_decrees_prove_nothing() {
