@@ -15,5 +15,4 @@ mod forge;
 pub mod plan;
 pub mod record;
 pub mod replay;
-pub mod replica;
 pub mod wire;

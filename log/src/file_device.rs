@@ -45,12 +45,7 @@ impl FileDevice {
                 return Err(IoFailure::new("lock", path.display(), &error).into());
             }
         }
-        match write_pid(&mut lock) {
-            Ok(()) => {}
-            // The number is a courtesy. A full disk must not keep a log from starting to make space.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
-            Err(error) => return Err(denied_or(error, "write", &path)),
-        }
+        write_pid(&mut lock).map_err(|error| denied_or(error, "write", &path))?;
         Ok(Self { directory: Arc::new(directory.to_path_buf()), lock: Some(Arc::new(lock)) })
     }
 

@@ -174,14 +174,9 @@ impl<R> Sources<R> {
                 None => turn.failed = Some(NodeError::LogThread),
             }
         }
-        while turn.failed.is_none()
-            && let Poll::Ready(answer) = self.answers.poll_recv(cx)
-        {
+        while let Poll::Ready(Some(answer)) = self.answers.poll_recv(cx) {
             is_ready = true;
-            match answer {
-                Some(answer) => turn.answers.push(answer),
-                None => turn.failed = Some(NodeError::LogThread),
-            }
+            turn.answers.push(answer);
         }
         is_ready
     }

@@ -245,7 +245,3 @@ impl Delivery {
         self.last
     }
 }
-
-#[cfg(test)]
-#[path = "delivery_tests.rs"]
-mod tests;

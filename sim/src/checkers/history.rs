@@ -1,0 +1,147 @@
+//! The requests of a run: who submitted what where, what became of it. Shared by the checkers
+//! that speak of requests.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use synod_core::{Ballot, Boot, MemberIndex, Slot};
+
+use super::images::hash;
+
+/// The identity of a request: a hash of its body. Each body is submitted once in a run, because
+/// equal values hide bugs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestKey(pub u64);
+
+impl RequestKey {
+    /// The identity of the request with this body.
+    #[must_use]
+    pub fn of(body: &[u8]) -> Self {
+        Self(hash(body))
+    }
+}
+
+impl fmt::Debug for RequestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "r{:08x}", self.0 >> 32)
+    }
+}
+
+/// A place in the order of all requests.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Place {
+    /// The slot.
+    pub slot: Slot,
+    /// How many requests of the slot lie before.
+    pub within: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "slot {} place {}", self.slot, self.within)
+    }
+}
+
+/// A state machine applied a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// In which slot.
+    pub slot: Slot,
+    /// With which ballot it was delivered.
+    pub ballot: Ballot,
+    /// What.
+    pub key: RequestKey,
+    /// The reply: a digest of everything applied up to and with it.
+    pub reply: u64,
+}
+
+/// What a submit led to, as its client heard it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Heard {
+    /// Applied, with this reply in this slot.
+    Applied {
+        /// Where.
+        slot: Slot,
+        /// The reply.
+        reply: u64,
+    },
+    /// It was not and will not be applied.
+    Refused,
+    /// It may or may not be applied.
+    Unknown,
+}
+
+/// One submit.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its body.
+    pub body: Bytes,
+    /// Where it was submitted.
+    pub node: MemberIndex,
+    /// In which run.
+    pub boot: Boot,
+    /// Counts the submits of that run that were taken.
+    pub number: u64,
+    /// Everything that a client knew to be applied when it was submitted lies at or below.
+    pub floor: Option<Place>,
+    /// What the client heard.
+    pub heard: Option<Heard>,
+    /// Where it was applied.
+    pub applied: Option<(Place, u64)>,
+}
+
+/// All submits that were taken, and where the applied ones stand.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    requests: BTreeMap<RequestKey, Request>,
+    known: Option<Place>,
+}
+
+impl History {
+    /// The request of `key`.
+    #[must_use]
+    pub fn get(&self, key: RequestKey) -> Option<&Request> {
+        self.requests.get(&key)
+    }
+
+    /// The request of `key`, to note something.
+    pub fn get_mut(&mut self, key: RequestKey) -> Option<&mut Request> {
+        self.requests.get_mut(&key)
+    }
+
+    /// The highest place that any client knows to be applied.
+    #[must_use]
+    pub const fn known(&self) -> Option<Place> {
+        self.known
+    }
+
+    /// A client heard that the request at `place` was applied.
+    pub fn learn(&mut self, place: Place) {
+        self.known = self.known.max(Some(place));
+    }
+
+    /// A submit was taken.
+    pub fn on_submit(&mut self, body: Bytes, node: MemberIndex, boot: Boot, number: u64) {
+        let (heard, applied, floor) = (None, None, self.known);
+        let request = Request { body, node, boot, number, floor, heard, applied };
+        self.requests.insert(RequestKey::of(&request.body), request);
+    }
+
+    /// All of them, by key.
+    pub fn all(&self) -> impl Iterator<Item = (&RequestKey, &Request)> {
+        self.requests.iter()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+}

@@ -1,0 +1,174 @@
+//! The checkers: one property per file, all from outside. They see what the host sees, messages,
+//! records, watermarks, applications and outcomes, and never the core's own cursors.
+//!
+//! [`Checkers`] hands each thing that happens to every checker that cares for it.
+
+pub mod bounds;
+pub mod history;
+pub mod images;
+pub mod monotonic;
+pub mod order;
+pub mod origin;
+pub mod outcomes;
+pub mod promises;
+pub mod proposals;
+pub mod recovery;
+pub mod validity;
+
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use synod_core::{
+    Boot, Limits, MemberIndex, Message, NodeId, Quorums, Record, Recovered, Slot, WriteId,
+};
+
+pub use history::{Applied, Heard, History, Place, Request, RequestKey};
+pub use images::{DecreeId, Images};
+pub use monotonic::Cursors;
+
+use crate::violation::Checked;
+
+/// All checkers of one run.
+#[derive(Clone, Debug)]
+pub struct Checkers {
+    images: Images,
+    history: History,
+    promises: promises::Promises,
+    proposals: proposals::Proposals,
+    order: order::Order,
+    origin: origin::Origin,
+    monotonic: monotonic::Monotonic,
+    limits: Limits,
+}
+
+impl Checkers {
+    /// The checkers of a run of these members.
+    #[must_use]
+    pub fn new(members: &[NodeId], quorums: Quorums, limits: Limits) -> Self {
+        Self {
+            images: Images::new(members.len(), quorums),
+            history: History::default(),
+            promises: promises::Promises::new(members),
+            proposals: proposals::Proposals::new(limits.window),
+            order: order::Order::new(members.len()),
+            origin: origin::Origin::default(),
+            monotonic: monotonic::Monotonic::new(members.len()),
+            limits,
+        }
+    }
+
+    /// What the disks are known to hold.
+    #[must_use]
+    pub const fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// The requests.
+    #[must_use]
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// How many proposals were made, over all ballots and slots.
+    #[must_use]
+    pub fn proposals_made(&self) -> usize {
+        self.proposals.len()
+    }
+
+    /// How many different requests were applied.
+    #[must_use]
+    pub fn applied_requests(&self) -> u64 {
+        self.history.all().filter(|(_, request)| request.applied.is_some()).count() as u64
+    }
+
+    /// A run starts on what the log gave back, with a state machine that holds all below
+    /// `applied`.
+    ///
+    /// # Errors
+    /// The violation found.
+    pub fn on_start(
+        &mut self,
+        node: MemberIndex,
+        recovered: &Recovered<Bytes>,
+        applied: Slot,
+    ) -> Checked {
+        recovery::check_recovered(&self.images, node, recovered)?;
+        self.images.on_recovered(node, recovered)?;
+        self.order.on_start(node, applied);
+        self.monotonic.on_start(node, applied);
+        Ok(())
+    }
+
+    /// A record was handed to the host.
+    ///
+    /// # Errors
+    /// The violation found.
+    pub fn on_persist(
+        &mut self,
+        node: MemberIndex,
+        id: WriteId,
+        record: &Record<'_, Bytes>,
+    ) -> Checked {
+        self.images.on_persist(node, id, record);
+        bounds::on_persist(&self.images, &self.limits, node)
+    }
+
+    /// The host reports everything up to `upto` durable.
+    ///
+    /// # Errors
+    /// The violation found.
+    pub fn on_persisted(&mut self, node: MemberIndex, upto: WriteId) -> Checked {
+        self.images.on_persisted(node, upto)
+    }
+
+    /// A message leaves.
+    ///
+    /// # Errors
+    /// The violation found.
+    pub fn on_send(
+        &mut self,
+        node: MemberIndex,
+        boot: Boot,
+        message: &Message<'_, Bytes>,
+    ) -> Checked {
+        bounds::on_send(&self.images, &self.limits, node, message)?;
+        self.promises.on_send(&self.images, node, boot, message)?;
+        self.proposals.on_send(&self.images, message)
+    }
+
+    /// A request was applied.
+    ///
+    /// # Errors
+    /// The violation found.
+    pub fn on_applied(&mut self, node: MemberIndex, applied: &Applied) -> Checked {
+        let (place, first) = self.order.on_applied(&self.images, node, applied)?;
+        if !first {
+            return Ok(());
+        }
+        validity::on_first_applied(&mut self.history, &self.images, node, place, applied)?;
+        self.origin.on_first_applied(&self.history, applied.key, place)
+    }
+
+    /// A turn of `node` ended.
+    ///
+    /// # Errors
+    /// The violation found.
+    pub fn on_turn(&mut self, node: MemberIndex, cursors: Cursors) -> Checked {
+        self.monotonic.on_turn(node, cursors, self.images.chosen_end())?;
+        self.order.on_applied_upto(&self.images, node, cursors.applied)
+    }
+
+    /// A submit was taken; `number` counts those of its run.
+    pub fn on_submit(&mut self, body: Bytes, node: MemberIndex, boot: Boot, number: u64) {
+        self.history.on_submit(body, node, boot, number);
+    }
+
+    /// A client hears an outcome.
+    ///
+    /// # Errors
+    /// The violation found.
+    pub fn on_outcome(&mut self, key: RequestKey, heard: Heard) -> Checked {
+        outcomes::on_outcome(&mut self.history, key, heard)
+    }
+}

@@ -1,0 +1,162 @@
+//! Order: every run of every replica applies the slots in order, leaves none out, and applies the
+//! same requests in the same places as every other run. Agreement on what is applied.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use synod_core::{Ballot, Kind, MemberIndex, Slot};
+
+use super::history::{Applied, Place, RequestKey};
+use super::images::Images;
+use crate::violation::{Checked, check};
+
+/// What the runs have applied so far.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What each slot applies, in order, with the reply of each.
+    canon: BTreeMap<Slot, Vec<(RequestKey, u64)>>,
+    /// Slots whose decree some run passed over: it is void, because a later leadership had begun.
+    void: BTreeSet<Slot>,
+    /// The leadership of each slot that applies something. It never goes back.
+    leaders: BTreeMap<Slot, Ballot>,
+    /// Where each node is in its present run.
+    cursors: Vec<Place>,
+}
+
+impl Order {
+    /// Nothing applied yet.
+    #[must_use]
+    pub fn new(nodes: usize) -> Self {
+        Self {
+            canon: BTreeMap::new(),
+            void: BTreeSet::new(),
+            leaders: BTreeMap::new(),
+            cursors: vec![Place::default(); nodes],
+        }
+    }
+
+    /// A run of `node` starts, and its state machine holds everything below `applied`.
+    pub fn on_start(&mut self, node: MemberIndex, applied: Slot) {
+        self.cursors[node.place()] = Place { slot: applied, within: 0 };
+    }
+
+    /// `node` applied a request. Returns its place, and whether it is the first to apply there.
+    ///
+    /// # Errors
+    /// Order, Agreement, Durability.
+    pub fn on_applied(
+        &mut self,
+        images: &Images,
+        node: MemberIndex,
+        applied: &Applied,
+    ) -> Result<(Place, bool), crate::violation::Violation> {
+        let cursor = self.cursors[node.place()];
+        let slot = applied.slot;
+        check!(
+            Order,
+            slot >= cursor.slot,
+            "member {} applies in slot {slot} after slot {}",
+            node.0,
+            cursor.slot
+        );
+        let chosen = images.chosen(slot);
+        check!(
+            Durability,
+            chosen.is_some(),
+            "member {} applies a request in slot {slot}, for which nothing is chosen by durable \
+             votes",
+            node.0
+        );
+        let place = if slot == cursor.slot {
+            cursor
+        } else {
+            self.leave(images, node, cursor, slot)?;
+            Place { slot, within: 0 }
+        };
+        self.led(node, applied)?;
+        let canon = self.canon.entry(slot).or_default();
+        let first = place.within == canon.len();
+        if first {
+            canon.push((applied.key, applied.reply));
+        }
+        let known = canon.get(place.within).copied();
+        check!(
+            Agreement,
+            known == Some((applied.key, applied.reply)),
+            "member {} applies {:?} with reply {:x} at {place}, where another applied {known:?}",
+            node.0,
+            applied.key,
+            applied.reply
+        );
+        self.cursors[node.place()] = Place { slot, within: place.within + 1 };
+        Ok((place, first))
+    }
+
+    /// `node` is done with everything below `end`.
+    ///
+    /// # Errors
+    /// Order.
+    pub fn on_applied_upto(&mut self, images: &Images, node: MemberIndex, end: Slot) -> Checked {
+        let cursor = self.cursors[node.place()];
+        if end > cursor.slot {
+            self.leave(images, node, cursor, end)?;
+            self.cursors[node.place()] = Place { slot: end, within: 0 };
+        }
+        Ok(())
+    }
+
+    /// `node` goes on to slot `next`: it applied all of the slot it was in, and what lies between
+    /// has nothing to apply.
+    fn leave(&mut self, images: &Images, node: MemberIndex, cursor: Place, next: Slot) -> Checked {
+        let others = self.canon.get(&cursor.slot).map_or(0, Vec::len);
+        check!(
+            Order,
+            cursor.within >= others,
+            "member {} leaves {cursor}, where another applied {others} requests",
+            node.0
+        );
+        let mut slot = if cursor.within > 0 { cursor.slot.next() } else { cursor.slot };
+        while slot < next {
+            let others = self.canon.get(&slot).map_or(0, Vec::len);
+            check!(
+                Order,
+                others == 0,
+                "member {} goes on to slot {next} without applying slot {slot}, where another \
+                 applied {others} requests",
+                node.0
+            );
+            let chosen = images.chosen(slot);
+            check!(
+                Durability,
+                chosen.is_some(),
+                "member {} goes on to slot {next}, but nothing is chosen for slot {slot}",
+                node.0
+            );
+            if chosen.is_some_and(|chosen| chosen.bytes != Kind::Noop) {
+                self.void.insert(slot);
+            }
+            slot = slot.next();
+        }
+        Ok(())
+    }
+
+    /// A decree that some run passed over is void for all, and leaderships never go back.
+    fn led(&mut self, node: MemberIndex, applied: &Applied) -> Checked {
+        let Applied { slot, ballot, .. } = *applied;
+        check!(
+            Order,
+            !self.void.contains(&slot),
+            "member {} applies a request in slot {slot}, which another passed over",
+            node.0
+        );
+        let before = self.leaders.range(..slot).next_back().map(|(_, ballot)| *ballot);
+        let here = *self.leaders.entry(slot).or_insert(ballot);
+        check!(
+            Order,
+            here == ballot && before.is_none_or(|before| before <= ballot),
+            "member {} applies slot {slot} as of {ballot}; another applied it as of {here}, and \
+             the slot before as of {before:?}",
+            node.0
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,53 @@
+//! Outcomes: each submit that was taken has exactly one outcome while its run lasts, and a true
+//! one (A1). What a client heard applied is applied there, with that reply; what it heard refused
+//! never is.
+
+use synod_core::{Boot, MemberIndex};
+
+use super::history::{Heard, History, RequestKey};
+use crate::violation::{Checked, check};
+
+/// The client of `key` hears `heard`.
+///
+/// # Errors
+/// Outcomes.
+pub fn on_outcome(history: &mut History, key: RequestKey, heard: Heard) -> Checked {
+    let request = history.get_mut(key);
+    check!(Outcomes, request.is_some(), "an outcome for {key:?}, which no client submitted");
+    let Some(request) = request else { return Ok(()) };
+    check!(
+        Outcomes,
+        request.heard.is_none(),
+        "{key:?} has a second outcome {heard:?} after {:?}",
+        request.heard
+    );
+    request.heard = Some(heard);
+    let applied = request.applied;
+    match heard {
+        Heard::Applied { slot, reply } => {
+            check!(
+                Outcomes,
+                applied.is_some_and(|(place, known)| place.slot == slot && known == reply),
+                "{key:?} is said to be applied in slot {slot} with reply {reply:x}; it is {:?}",
+                applied
+            );
+            if let Some((place, _)) = applied {
+                history.learn(place);
+            }
+        }
+        Heard::Refused => check!(
+            Outcomes,
+            applied.is_none(),
+            "{key:?} is refused for certain, and is applied at {applied:?}"
+        ),
+        Heard::Unknown => {}
+    }
+    Ok(())
+}
+
+/// The submits of a run that lasts and have no outcome.
+#[must_use]
+pub fn open(history: &History, node: MemberIndex, boot: Boot) -> usize {
+    let of_run = |node_of, boot_of| node_of == node && boot_of == boot;
+    history.all().filter(|(_, r)| of_run(r.node, r.boot) && r.heard.is_none()).count()
+}

@@ -1,0 +1,452 @@
+//! The network: every link has a direction of its own, and faults of its own.
+//!
+//! A message is lost, doubled, damaged, delayed (exponentially, with a heavy tail, so that later
+//! ones overtake it), held by a rule of the scenario, kept back while the link is clogged and
+//! released in a burst, or cut. Old frames come back long after, also across restarts.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use synod_core::{MemberIndex, NodeSet};
+
+use crate::clock::Moment;
+use crate::kinds::{Kinds, MessageKind};
+use crate::options::NetworkOptions;
+use crate::prng::Prng;
+
+/// One frame on its way.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// Counts the frames of a run; a copy has the number of its original.
+    pub number: u64,
+    /// Who sent it.
+    pub from: MemberIndex,
+    /// Whom to.
+    pub to: MemberIndex,
+    /// What it holds, for rules and traces. The network does not look inside the frame.
+    pub kind: MessageKind,
+    /// The bytes.
+    pub frame: Bytes,
+    /// Whether the bytes are as an honest member made them: neither damaged nor crafted.
+    pub honest: bool,
+}
+
+/// What became of a message that was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It arrives.
+    Sent,
+    /// It was lost at random.
+    Lost,
+    /// The link is cut.
+    Cut,
+    /// A rule of the scenario dropped it.
+    Dropped,
+    /// A rule of the scenario holds it.
+    Held,
+    /// Too many are under way on this link.
+    Full,
+}
+
+/// What a rule does to the messages it matches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Keeps them until they are released.
+    Hold,
+    /// Drops so many, then lapses.
+    Drop(u32),
+}
+
+/// A rule of a scenario: matches by link and kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Names the rule.
+    pub id: u32,
+    /// Senders.
+    pub from: NodeSet,
+    /// Receivers.
+    pub to: NodeSet,
+    /// Kinds.
+    pub kinds: Kinds,
+    /// What happens.
+    pub verdict: Verdict,
+}
+
+/// One direction between two members.
+#[derive(Clone, Debug, Default)]
+struct Link {
+    cut: bool,
+    clogged_until: Moment,
+    in_flight: u32,
+    /// Loss of this link, on top of the general one.
+    loss_ppm: u32,
+    past: VecDeque<Envelope>,
+}
+
+/// Counts of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Messages handed to the network.
+    pub sent: u64,
+    /// Lost, cut, dropped or crowded out.
+    pub lost: u64,
+    /// Copies made, at once or long after.
+    pub doubled: u64,
+    /// Damaged on the way.
+    pub damaged: u64,
+}
+
+/// All links.
+#[derive(Clone, Debug)]
+pub struct Network {
+    options: NetworkOptions,
+    members: usize,
+    links: Vec<Link>,
+    rules: Vec<Rule>,
+    held: Vec<(u32, Envelope)>,
+    prng: Prng,
+    counts: Counts,
+    next_rule: u32,
+}
+
+impl Network {
+    /// A network between so many members.
+    #[must_use]
+    pub fn new(members: usize, options: NetworkOptions, seed: u64) -> Self {
+        Self {
+            options,
+            members,
+            links: vec![Link::default(); members * members],
+            rules: Vec::new(),
+            held: Vec::new(),
+            prng: Prng::new(seed, "network"),
+            counts: Counts::default(),
+            next_rule: 0,
+        }
+    }
+
+    /// Takes a message; what arrives, and when, is added to `arrivals`.
+    pub fn send(
+        &mut self,
+        now: Moment,
+        envelope: Envelope,
+        arrivals: &mut Vec<(Moment, Envelope)>,
+    ) -> Fate {
+        self.counts.sent += 1;
+        let fate = self.judge(&envelope);
+        match fate {
+            Fate::Sent => {}
+            Fate::Held => return fate,
+            Fate::Lost | Fate::Cut | Fate::Dropped | Fate::Full => {
+                self.counts.lost += 1;
+                return fate;
+            }
+        }
+        self.replay_old(now, &envelope, arrivals);
+        if self.prng.chance(self.options.double_ppm) {
+            self.counts.doubled += 1;
+            let copy = envelope.clone();
+            self.post(now, copy, arrivals);
+        }
+        let envelope = self.damage(envelope);
+        self.post(now, envelope, arrivals);
+        fate
+    }
+
+    /// A message reached its end of the link. False when the link was cut meanwhile.
+    pub fn arrive(&mut self, envelope: &Envelope) -> bool {
+        let link = self.link(envelope.from, envelope.to);
+        link.in_flight = link.in_flight.saturating_sub(1);
+        let cut = link.cut;
+        self.counts.lost += u64::from(cut);
+        !cut
+    }
+
+    /// Cuts or mends one direction.
+    pub fn set_cut(&mut self, from: MemberIndex, to: MemberIndex, cut: bool) {
+        self.link(from, to).cut = cut;
+    }
+
+    /// Whether one direction is cut.
+    #[must_use]
+    pub fn is_cut(&self, from: MemberIndex, to: MemberIndex) -> bool {
+        self.links[from.place() * self.members + to.place()].cut
+    }
+
+    /// Sets the loss of one direction, on top of the general loss.
+    pub fn set_loss(&mut self, from: MemberIndex, to: MemberIndex, ppm: u32) {
+        self.link(from, to).loss_ppm = ppm;
+    }
+
+    /// Keeps everything back on one direction until `until`, then releases it in a burst.
+    pub fn clog(&mut self, from: MemberIndex, to: MemberIndex, until: Moment) {
+        self.link(from, to).clogged_until = until;
+    }
+
+    /// Mends every link, and makes the network sound from now on. Rules stay.
+    pub fn heal(&mut self) {
+        for link in &mut self.links {
+            link.cut = false;
+            link.clogged_until = Moment::ZERO;
+            link.loss_ppm = 0;
+            link.past.clear();
+        }
+        self.options = self.options.sound();
+    }
+
+    /// Mends every link and leaves the general faults as they are.
+    pub fn mend(&mut self) {
+        for link in &mut self.links {
+            link.cut = false;
+            link.clogged_until = Moment::ZERO;
+            link.loss_ppm = 0;
+        }
+    }
+
+    /// Adds a rule and names it.
+    pub fn add_rule(&mut self, from: NodeSet, to: NodeSet, kinds: Kinds, verdict: Verdict) -> u32 {
+        self.next_rule += 1;
+        let id = self.next_rule;
+        self.rules.push(Rule { id, from, to, kinds, verdict });
+        id
+    }
+
+    /// Removes a rule and gives back what it held.
+    pub fn remove_rule(&mut self, id: u32) -> Vec<Envelope> {
+        self.rules.retain(|rule| rule.id != id);
+        let (mine, rest) = self.held.drain(..).partition(|(rule, _)| *rule == id);
+        self.held = rest;
+        let mine: Vec<(u32, Envelope)> = mine;
+        mine.into_iter().map(|(_, envelope)| envelope).collect()
+    }
+
+    /// What a rule holds.
+    pub fn held(&self, id: u32) -> impl Iterator<Item = &Envelope> {
+        self.held.iter().filter(move |(rule, _)| *rule == id).map(|(_, envelope)| envelope)
+    }
+
+    /// Delivers an envelope whatever the links say.
+    pub fn force(
+        &mut self,
+        now: Moment,
+        envelope: Envelope,
+        arrivals: &mut Vec<(Moment, Envelope)>,
+    ) {
+        self.post(now, envelope, arrivals);
+    }
+
+    /// The counts so far.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn link(&mut self, from: MemberIndex, to: MemberIndex) -> &mut Link {
+        &mut self.links[from.place() * self.members + to.place()]
+    }
+
+    fn judge(&mut self, envelope: &Envelope) -> Fate {
+        let loss = self.options.loss_ppm;
+        let capacity = self.options.capacity;
+        let lost = self.prng.chance(loss);
+        let link = self.link(envelope.from, envelope.to);
+        let link_loss = link.loss_ppm;
+        if link.cut {
+            return Fate::Cut;
+        }
+        if link.in_flight >= capacity {
+            return Fate::Full;
+        }
+        if lost || (link_loss > 0 && self.prng.chance(link_loss)) {
+            return Fate::Lost;
+        }
+        let matching = self.rules.iter_mut().find(|rule| {
+            rule.from.contains(envelope.from)
+                && rule.to.contains(envelope.to)
+                && rule.kinds.has(envelope.kind)
+                && rule.verdict != Verdict::Drop(0)
+        });
+        let Some(rule) = matching else { return Fate::Sent };
+        match &mut rule.verdict {
+            Verdict::Hold => {
+                self.held.push((rule.id, envelope.clone()));
+                Fate::Held
+            }
+            Verdict::Drop(left) => {
+                *left -= 1;
+                Fate::Dropped
+            }
+        }
+    }
+
+    fn post(&mut self, now: Moment, envelope: Envelope, arrivals: &mut Vec<(Moment, Envelope)>) {
+        let delay = self.delay();
+        let link = self.link(envelope.from, envelope.to);
+        link.in_flight += 1;
+        let start = now.max(link.clogged_until);
+        arrivals.push((start.plus(delay), envelope));
+    }
+
+    fn delay(&mut self) -> u64 {
+        let options = self.options;
+        let mean = if self.prng.chance(options.tail_ppm) {
+            options.tail_nanos
+        } else {
+            options.delay_nanos
+        };
+        options.delay_least_nanos + self.prng.exponential(mean)
+    }
+
+    /// Sometimes sends a frame of long ago once more.
+    fn replay_old(
+        &mut self,
+        now: Moment,
+        envelope: &Envelope,
+        arrivals: &mut Vec<(Moment, Envelope)>,
+    ) {
+        if self.options.replay_ppm == 0 {
+            return;
+        }
+        if self.prng.chance(self.options.replay_ppm) {
+            let len = self.link(envelope.from, envelope.to).past.len() as u64;
+            let place = self.prng.below(len) as usize;
+            let late = self.prng.exponential(self.options.replay_nanos);
+            let past = self.link(envelope.from, envelope.to).past.get(place).cloned();
+            if let Some(old) = past {
+                self.counts.doubled += 1;
+                self.post(now.plus(late), old, arrivals);
+            }
+        }
+        let slot = self.prng.below(PAST as u64) as usize;
+        let link = self.link(envelope.from, envelope.to);
+        if link.past.len() < PAST {
+            link.past.push_back(envelope.clone());
+        } else {
+            link.past[slot] = envelope.clone();
+        }
+    }
+
+    /// Sometimes flips a bit or cuts the frame short. The receiver's codec must refuse it.
+    fn damage(&mut self, mut envelope: Envelope) -> Envelope {
+        if !self.prng.chance(self.options.damage_ppm) {
+            return envelope;
+        }
+        self.counts.damaged += 1;
+        let mut bytes = BytesMut::from(&envelope.frame[..]);
+        if self.prng.chance(250_000) {
+            let keep = self.prng.below(bytes.len() as u64) as usize;
+            bytes.truncate(keep);
+        } else {
+            let place = self.prng.below(bytes.len() as u64) as usize;
+            bytes[place] ^= 1 << self.prng.below(8);
+        }
+        envelope.frame = bytes.freeze();
+        envelope.honest = false;
+        envelope
+    }
+}
+
+impl fmt::Display for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{} {} m{}→m{}", self.number, self.kind, self.from.0, self.to.0)
+    }
+}
+
+/// Frames that each link remembers for late replay.
+const PAST: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(number: u64) -> Envelope {
+        Envelope {
+            number,
+            from: MemberIndex(0),
+            to: MemberIndex(1),
+            kind: MessageKind::Accept,
+            frame: Bytes::from_static(b"frame"),
+            honest: true,
+        }
+    }
+
+    fn sound() -> Network {
+        Network::new(3, NetworkOptions::default().sound(), 1)
+    }
+
+    #[test]
+    fn a_cut_has_a_direction() {
+        let mut network = sound();
+        let mut arrivals = Vec::new();
+        network.set_cut(MemberIndex(1), MemberIndex(0), true);
+        assert_eq!(network.send(Moment::ZERO, envelope(1), &mut arrivals), Fate::Sent);
+        network.set_cut(MemberIndex(0), MemberIndex(1), true);
+        assert_eq!(network.send(Moment::ZERO, envelope(2), &mut arrivals), Fate::Cut);
+        assert!(!network.arrive(&envelope(1)), "cut while it was under way");
+        network.heal();
+        assert!(network.arrive(&envelope(1)));
+        assert_eq!(arrivals.len(), 1);
+    }
+
+    #[test]
+    fn what_a_rule_holds_comes_back_in_order() {
+        let mut network = sound();
+        let (from, to) = (NodeSet::first(1), NodeSet::first(3));
+        let rule = network.add_rule(from, to, Kinds::of(MessageKind::Accept), Verdict::Hold);
+        let mut arrivals = Vec::new();
+        for number in 1..4 {
+            let fate = network.send(Moment::ZERO, envelope(number), &mut arrivals);
+            assert_eq!(fate, Fate::Held);
+        }
+        assert!(arrivals.is_empty());
+        let held: Vec<u64> = network.remove_rule(rule).iter().map(|e| e.number).collect();
+        assert_eq!(held, [1, 2, 3]);
+        assert_eq!(network.send(Moment::ZERO, envelope(4), &mut arrivals), Fate::Sent);
+    }
+
+    #[test]
+    fn a_drop_rule_lapses() {
+        let mut network = sound();
+        let everyone = NodeSet::first(3);
+        network.add_rule(everyone, everyone, Kinds::ALL, Verdict::Drop(2));
+        let mut arrivals = Vec::new();
+        let fates = [1, 2, 3].map(|n| network.send(Moment::ZERO, envelope(n), &mut arrivals));
+        assert_eq!(fates, [Fate::Dropped, Fate::Dropped, Fate::Sent]);
+    }
+
+    #[test]
+    fn a_clogged_link_releases_in_a_burst() {
+        let mut network = sound();
+        network.clog(MemberIndex(0), MemberIndex(1), Moment(1_000_000_000));
+        let mut arrivals = Vec::new();
+        for number in 0..10 {
+            network.send(Moment::ZERO, envelope(number), &mut arrivals);
+        }
+        assert_eq!(arrivals.len(), 10);
+        assert!(arrivals.iter().all(|(at, _)| *at >= Moment(1_000_000_000)));
+    }
+
+    #[test]
+    fn loss_doubling_replay_and_damage_happen_as_often_as_asked() {
+        let options = NetworkOptions {
+            loss_ppm: 200_000,
+            double_ppm: 100_000,
+            replay_ppm: 100_000,
+            damage_ppm: 100_000,
+            ..NetworkOptions::default()
+        };
+        let mut network = Network::new(3, options, 9);
+        let mut arrivals = Vec::new();
+        for number in 0..10_000 {
+            network.send(Moment(number), envelope(number), &mut arrivals);
+            for (_, envelope) in arrivals.drain(..) {
+                network.arrive(&envelope);
+            }
+        }
+        let counts = network.counts();
+        assert!((1_800..2_200).contains(&counts.lost), "{counts:?}");
+        assert!((1_300..1_900).contains(&counts.doubled), "{counts:?}");
+        assert!((600..1_000).contains(&counts.damaged), "{counts:?}");
+    }
+}

@@ -1,0 +1,500 @@
+//! The options of a run, all drawn from its seed (a swarm: runs differ in kind, not in degree).
+
+use std::fmt;
+use std::time::Duration;
+
+use synod_core::service::ServiceLimits;
+use synod_core::{Limits, Quorums, Timeouts};
+
+use crate::clock::{ms, nanos};
+use crate::prng::Prng;
+
+/// Everything that a seed decides about the kind of a run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The seed.
+    pub seed: u64,
+    /// Members, 1 to 9.
+    pub nodes: usize,
+    /// Quorum sizes.
+    pub quorums: Quorums,
+    /// How long faults last.
+    pub faults_for: Duration,
+    /// The limits of every replica.
+    pub limits: Limits,
+    /// The limits of every service.
+    pub service: ServiceLimits,
+    /// The timeouts of every replica.
+    pub timeouts: Timeouts,
+    /// Whether replicas hand requests on to the leader.
+    pub forward: bool,
+    /// Whether hosts report links that come up and break.
+    pub hints: bool,
+    /// Whether state machines keep their state over a crash.
+    pub durable_machines: bool,
+    /// At the end only a quorum heals; the others stay down or cut off.
+    pub heal_core_only: bool,
+    /// The network.
+    pub network: NetworkOptions,
+    /// The disks.
+    pub disk: DiskOptions,
+    /// The clocks and the processes.
+    pub process: ProcessOptions,
+    /// Faults that come and go.
+    pub nemesis: NemesisOptions,
+    /// The clients.
+    pub client: ClientOptions,
+}
+
+/// How messages travel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NetworkOptions {
+    /// The least delay.
+    pub delay_least_nanos: u64,
+    /// The mean of the exponential delay on top.
+    pub delay_nanos: u64,
+    /// How often the delay is of the tail instead.
+    pub tail_ppm: u32,
+    /// The mean delay of the tail.
+    pub tail_nanos: u64,
+    /// Loss.
+    pub loss_ppm: u32,
+    /// Doubling at once.
+    pub double_ppm: u32,
+    /// Old frames that come again.
+    pub replay_ppm: u32,
+    /// How much later, in the mean.
+    pub replay_nanos: u64,
+    /// Flipped bits and cut frames.
+    pub damage_ppm: u32,
+    /// Frames under way on one link; more are lost.
+    pub capacity: u32,
+}
+
+/// How disks behave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskOptions {
+    /// The least time of a sync.
+    pub sync_least_nanos: u64,
+    /// The mean of the exponential time on top.
+    pub sync_nanos: u64,
+    /// How often a sync stalls.
+    pub stall_ppm: u32,
+    /// For how long, in the mean.
+    pub stall_nanos: u64,
+    /// How often a sync fails.
+    pub fail_ppm: u32,
+    /// The mean time of a read.
+    pub read_nanos: u64,
+}
+
+/// How processes and their clocks run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProcessOptions {
+    /// The mean time between an input and the turn that takes it in.
+    pub turn_nanos: u64,
+    /// Clock rates lie within so much of the true one.
+    pub drift_ppm: u64,
+    /// Clocks start up to so far apart.
+    pub offset_nanos: u64,
+    /// How often a process is stopped between sampling its clock and reading its inputs.
+    pub doze_ppm: u32,
+    /// For how long, in the mean.
+    pub doze_nanos: u64,
+    /// How often a process dies right behind an action.
+    pub die_at_action_ppm: u32,
+}
+
+/// How often faults begin, and how long they last, in the mean.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NemesisOptions {
+    /// The time between two faults; zero for none.
+    pub every_nanos: u64,
+    /// How long a fault lasts.
+    pub lasts_nanos: u64,
+    /// How likely each fault is, in the order of [`Fault::ALL`].
+    pub weights: [u32; Fault::COUNT],
+}
+
+/// The faults of the nemesis, in the order of their weights.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// One process dies and starts again later.
+    Crash,
+    /// All processes die.
+    CrashAll,
+    /// One process stops for a while.
+    Pause,
+    /// Two sides that do not hear each other.
+    Partition,
+    /// Some directions of some links are cut.
+    OneWay,
+    /// One link is cut and mended, again and again.
+    Flap,
+    /// Links are clogged and released in a burst.
+    Clog,
+    /// A disk stops answering for a while.
+    Stall,
+    /// A disk fails for good; the node is restarted.
+    FailDisk,
+    /// A clock jumps forward and changes its rate.
+    Clock,
+    /// Only one member still reaches all others.
+    Hub,
+    /// A node is shut down in order, and started again.
+    ShutDown,
+}
+
+impl Fault {
+    /// How many there are.
+    pub const COUNT: usize = 12;
+    /// All of them, in the order of the weights.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Crash,
+        Self::CrashAll,
+        Self::Pause,
+        Self::Partition,
+        Self::OneWay,
+        Self::Flap,
+        Self::Clog,
+        Self::Stall,
+        Self::FailDisk,
+        Self::Clock,
+        Self::Hub,
+        Self::ShutDown,
+    ];
+}
+
+/// What clients do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClientOptions {
+    /// The mean time between two bursts of submits.
+    pub every_nanos: u64,
+    /// The largest burst.
+    pub burst_max: u64,
+    /// The largest body.
+    pub body_max: u64,
+    /// How often a request must have a decree of its own.
+    pub exclusive_ppm: u32,
+    /// How often a request names a deadline.
+    pub deadline_ppm: u32,
+    /// How often a request names the leadership that it is meant for.
+    pub only_in_ppm: u32,
+}
+
+impl Options {
+    /// The options of `seed`; `nodes` and `faults_for` override what it draws.
+    #[must_use]
+    pub fn draw(seed: u64, nodes: Option<usize>, faults_for: Option<Duration>) -> Self {
+        let mut prng = Prng::new(seed, "options");
+        let drawn = prng.pick(&[3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7]);
+        let nodes = nodes.unwrap_or(drawn);
+        let drawn = ms(prng.within(2_000, 15_000));
+        let timeouts = draw_timeouts(&mut prng);
+        let limits = draw_limits(&mut prng);
+        Self {
+            seed,
+            nodes,
+            quorums: draw_quorums(&mut prng, nodes),
+            faults_for: faults_for.unwrap_or(drawn),
+            service: draw_service(&mut prng, &limits),
+            limits,
+            timeouts,
+            forward: prng.chance(750_000),
+            hints: prng.chance(500_000),
+            durable_machines: prng.chance(300_000),
+            heal_core_only: prng.chance(300_000),
+            network: draw_network(&mut prng, &timeouts),
+            disk: draw_disk(&mut prng, &timeouts),
+            process: draw_process(&mut prng, &timeouts),
+            nemesis: draw_nemesis(&mut prng, &timeouts),
+            client: draw_client(&mut prng, &limits),
+        }
+    }
+
+    /// The options of a story: nothing goes wrong unless it is told to.
+    #[must_use]
+    pub fn calm(nodes: usize, seed: u64) -> Self {
+        let limits = Limits {
+            window: 64,
+            decree_bytes_max: 4096,
+            run_slots_max: 16,
+            run_bytes_max: 4096,
+            writes_in_flight_max: 4,
+        };
+        let timeouts = Timeouts::default();
+        Self {
+            seed,
+            nodes,
+            quorums: Quorums::majority(nodes),
+            faults_for: Duration::ZERO,
+            service: service_limits(&limits, 8, 16),
+            limits,
+            timeouts,
+            forward: true,
+            hints: false,
+            durable_machines: false,
+            heal_core_only: false,
+            network: NetworkOptions::default(),
+            disk: DiskOptions::default(),
+            process: ProcessOptions::default(),
+            nemesis: NemesisOptions { every_nanos: 0, lasts_nanos: 0, weights: [0; Fault::COUNT] },
+            client: ClientOptions {
+                every_nanos: 0,
+                burst_max: 0,
+                body_max: 64,
+                exclusive_ppm: 0,
+                deadline_ppm: 0,
+                only_in_ppm: 0,
+            },
+        }
+    }
+}
+
+impl Default for NetworkOptions {
+    fn default() -> Self {
+        Self {
+            delay_least_nanos: 200_000,
+            delay_nanos: 200_000,
+            tail_ppm: 0,
+            tail_nanos: 0,
+            loss_ppm: 0,
+            double_ppm: 0,
+            replay_ppm: 0,
+            replay_nanos: 0,
+            damage_ppm: 0,
+            capacity: 10_000,
+        }
+    }
+}
+
+impl NetworkOptions {
+    /// The same delays, and no fault.
+    #[must_use]
+    pub fn sound(self) -> Self {
+        let Self { delay_least_nanos, delay_nanos, .. } = self;
+        Self { delay_least_nanos, delay_nanos, ..Self::default() }
+    }
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        Self {
+            sync_least_nanos: 100_000,
+            sync_nanos: 100_000,
+            stall_ppm: 0,
+            stall_nanos: 0,
+            fail_ppm: 0,
+            read_nanos: 100_000,
+        }
+    }
+}
+
+impl DiskOptions {
+    /// The same speed, and no fault.
+    #[must_use]
+    pub const fn sound(self) -> Self {
+        Self { stall_ppm: 0, fail_ppm: 0, ..self }
+    }
+}
+
+impl Default for ProcessOptions {
+    fn default() -> Self {
+        Self {
+            turn_nanos: 20_000,
+            drift_ppm: 0,
+            offset_nanos: 0,
+            doze_ppm: 0,
+            doze_nanos: 0,
+            die_at_action_ppm: 0,
+        }
+    }
+}
+
+impl ProcessOptions {
+    /// The same speed, and no fault.
+    #[must_use]
+    pub const fn sound(self) -> Self {
+        Self { doze_ppm: 0, die_at_action_ppm: 0, ..self }
+    }
+}
+
+/// Zero half of the time, else up to `most`, small ones as likely as large ones.
+fn sometimes(prng: &mut Prng, most: u32) -> u32 {
+    if prng.chance(500_000) {
+        return 0;
+    }
+    let range = u64::from(most) >> prng.below(8);
+    prng.below(range.max(1)) as u32
+}
+
+fn draw_timeouts(prng: &mut Prng) -> Timeouts {
+    let heartbeat = prng.within(10, 60);
+    let election = heartbeat * prng.within(4, 10);
+    Timeouts {
+        heartbeat: ms(heartbeat),
+        election: ms(election),
+        election_jitter: ms(prng.within(election / 4, election)),
+        step_down: ms(heartbeat * prng.within(4, 10)),
+        resend: ms(heartbeat * prng.within(1, 6)),
+        disk_stall: ms(election * prng.within(1, 4)),
+    }
+}
+
+fn draw_limits(prng: &mut Prng) -> Limits {
+    let decree_bytes_max = prng.pick(&[512, 1024, 4096]);
+    Limits {
+        window: 1 << prng.within(1, 6),
+        decree_bytes_max,
+        run_slots_max: prng.pick(&[1, 2, 3, 8, 32]),
+        run_bytes_max: prng.pick(&[64, 512, 4096]),
+        writes_in_flight_max: prng.within(1, 6) as usize,
+    }
+}
+
+fn draw_service(prng: &mut Prng, limits: &Limits) -> ServiceLimits {
+    let pipeline = prng.pick(&[1, 2, 4, 16]).min(limits.window);
+    let batch = prng.pick(&[1, 2, 8, 64]);
+    let mut service = service_limits(limits, pipeline, batch);
+    service.requests_pending_max = prng.pick(&[8, 64, 1024]);
+    service.forward_requests_max = prng.pick(&[2, 16, 256]);
+    service.request_timeout = ms(prng.pick(&[300, 1_000, 5_000]));
+    service
+}
+
+fn service_limits(limits: &Limits, pipeline: usize, batch: usize) -> ServiceLimits {
+    ServiceLimits {
+        requests_pending_max: 256,
+        pending_bytes_max: 1 << 20,
+        request_bytes_max: limits.decree_bytes_max - ServiceLimits::OVERHEAD_BYTES,
+        batch_bytes_max: limits.decree_bytes_max,
+        batch_requests_max: batch,
+        pipeline,
+        forward_requests_max: 64,
+        forward_bytes_max: limits.decree_bytes_max * 4,
+        request_timeout: ms(10_000),
+    }
+}
+
+fn draw_quorums(prng: &mut Prng, nodes: usize) -> Quorums {
+    if nodes > 2 && prng.chance(200_000) {
+        let phase2 = prng.within(2, nodes as u64) as usize;
+        return Quorums { phase1: nodes - phase2 + 1, phase2 };
+    }
+    Quorums::majority(nodes)
+}
+
+fn draw_network(prng: &mut Prng, timeouts: &Timeouts) -> NetworkOptions {
+    let beat = nanos(timeouts.heartbeat);
+    NetworkOptions {
+        delay_least_nanos: prng.within(1_000, 500_000),
+        delay_nanos: prng.within(10_000, beat / 4),
+        tail_ppm: sometimes(prng, 200_000),
+        tail_nanos: beat * prng.within(1, 20),
+        loss_ppm: sometimes(prng, 300_000),
+        double_ppm: sometimes(prng, 300_000),
+        replay_ppm: sometimes(prng, 200_000),
+        replay_nanos: beat * prng.within(10, 200),
+        damage_ppm: sometimes(prng, 50_000),
+        capacity: prng.pick(&[4, 16, 64, 1_000, 10_000, 10_000, 10_000]),
+    }
+}
+
+fn draw_disk(prng: &mut Prng, timeouts: &Timeouts) -> DiskOptions {
+    let beat = nanos(timeouts.heartbeat);
+    DiskOptions {
+        sync_least_nanos: prng.within(0, 500_000),
+        sync_nanos: prng.within(1_000, beat / 2),
+        stall_ppm: sometimes(prng, 20_000),
+        stall_nanos: beat * prng.within(1, 100),
+        fail_ppm: sometimes(prng, 2_000),
+        read_nanos: prng.within(1_000, beat / 2),
+    }
+}
+
+fn draw_process(prng: &mut Prng, timeouts: &Timeouts) -> ProcessOptions {
+    let beat = nanos(timeouts.heartbeat);
+    ProcessOptions {
+        turn_nanos: prng.pick(&[0, 10_000, 100_000, 1_000_000]),
+        drift_ppm: prng.pick(&[0, 100, 10_000, 300_000]),
+        offset_nanos: prng.pick(&[0, 1_000_000_000, 1_000_000_000_000_000]),
+        doze_ppm: sometimes(prng, 5_000),
+        doze_nanos: beat * prng.within(1, 40),
+        die_at_action_ppm: sometimes(prng, 2_000),
+    }
+}
+
+fn draw_nemesis(prng: &mut Prng, timeouts: &Timeouts) -> NemesisOptions {
+    let election = nanos(timeouts.election);
+    let mut weights = [0; Fault::COUNT];
+    for weight in &mut weights {
+        // Leaving half of the faults out lets the others act for long enough to matter.
+        *weight = if prng.chance(500_000) { 0 } else { prng.within(1, 10) as u32 };
+    }
+    // The loss of every process at once is rare in life, and hides what else goes wrong.
+    weights[Fault::CrashAll as usize] = weights[Fault::CrashAll as usize].min(2);
+    let quiet = prng.chance(100_000);
+    NemesisOptions {
+        every_nanos: if quiet { 0 } else { prng.within(election / 2, election * 6) },
+        lasts_nanos: prng.within(election / 4, election * 6),
+        weights,
+    }
+}
+
+fn draw_client(prng: &mut Prng, limits: &Limits) -> ClientOptions {
+    ClientOptions {
+        every_nanos: nanos(ms(prng.within(5, 60))),
+        burst_max: prng.pick(&[1, 2, 8, 20]),
+        body_max: prng.within(16, (limits.decree_bytes_max - 200) as u64 / 2),
+        exclusive_ppm: sometimes(prng, 300_000),
+        deadline_ppm: sometimes(prng, 300_000),
+        only_in_ppm: sometimes(prng, 200_000),
+    }
+}
+
+/// All of it, so that a report of a failure says what kind of run it was.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, nodes, quorums, faults_for, limits, service, timeouts, .. } = self;
+        writeln!(f, "seed {seed}: {nodes} nodes, {quorums:?}, faults for {faults_for:?}")?;
+        writeln!(f, "  limits   {limits:?}")?;
+        writeln!(f, "  service  {service:?}")?;
+        writeln!(f, "  timeouts {timeouts:?}")?;
+        writeln!(
+            f,
+            "  forward {}, hints {}, durable machines {}, heal core only {}",
+            self.forward, self.hints, self.durable_machines, self.heal_core_only
+        )?;
+        writeln!(f, "  network  {:?}", self.network)?;
+        writeln!(f, "  disk     {:?}", self.disk)?;
+        writeln!(f, "  process  {:?}", self.process)?;
+        let Self { nemesis: NemesisOptions { every_nanos, lasts_nanos, weights }, .. } = self;
+        write!(f, "  nemesis  every {every_nanos} ns for {lasts_nanos} ns:")?;
+        for (fault, weight) in Fault::ALL.iter().zip(weights).filter(|(_, weight)| **weight > 0) {
+            write!(f, " {fault:?} {weight}")?;
+        }
+        writeln!(f)?;
+        write!(f, "  client   {:?}", self.client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_draws_the_same_options_and_another_seed_others() {
+        let shown = |seed| Options::draw(seed, None, None).to_string();
+        assert_eq!(shown(1), shown(1));
+        assert_ne!(shown(1), shown(2));
+    }
+
+    #[test]
+    fn every_drawn_option_is_one_that_the_core_takes() {
+        for seed in 0..2_000 {
+            let options = Options::draw(seed, None, None);
+            assert_eq!(options.quorums.check(options.nodes), Ok(()), "{options}");
+            assert!(options.timeouts.election >= options.timeouts.heartbeat * 3, "{options}");
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! A run of one seed: faults and clients, then healing, then convergence with no further traffic,
+//! then one more request at each healthy member, which must be applied.
+
+use std::fmt;
+
+use bytes::Bytes;
+use synod_core::service::Request;
+use synod_core::{MemberIndex, NodeSet, Slot, Standing};
+
+use crate::checkers::RequestKey;
+use crate::clock::{Moment, nanos};
+use crate::nemesis::{End, Nemesis};
+use crate::network::Counts;
+use crate::node::Item;
+use crate::options::{ClientOptions, Options};
+use crate::prng::Prng;
+use crate::trace::Lines;
+use crate::violation::{Property, Violation};
+use crate::world::{Stats, World};
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The kind of run.
+    pub options: Options,
+    /// What went wrong, if anything did.
+    pub violation: Option<Violation>,
+    /// Counts.
+    pub stats: Stats,
+    /// Counts of the network.
+    pub network: Counts,
+    /// How long it lasted, in simulated time.
+    pub lasted: Moment,
+    /// Different requests that were applied.
+    pub applied: u64,
+    /// Slots chosen.
+    pub chosen: Slot,
+    /// The hash of everything that happened.
+    pub hash: u64,
+    /// One line per event, when they were asked for.
+    pub lines: Vec<String>,
+}
+
+/// Runs `options` to its end.
+#[must_use]
+pub fn run(options: Options, lines: Lines) -> Report {
+    let mut run = Run::new(options, lines);
+    run.go();
+    run.report()
+}
+
+/// Where a run is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Faults and clients.
+    Faults,
+    /// No fault, no client: it must converge.
+    Converging,
+    /// One more request at each member must be applied.
+    Proving,
+}
+
+struct Run {
+    world: World,
+    phase: Phase,
+    nemesis: Nemesis,
+    clients: ClientOptions,
+    prng: Prng,
+    ends: Vec<(Moment, End)>,
+    scheduled: Vec<End>,
+    /// The members that are healed in the end.
+    core: NodeSet,
+    /// The phase must be over by then.
+    by: Moment,
+    requests: u64,
+    proofs: Vec<RequestKey>,
+}
+
+const CLIENT: u64 = 0;
+const NEMESIS: u64 = 1;
+const HEAL: u64 = 2;
+const LOOK: u64 = 3;
+/// From here on a token is a place in `scheduled`.
+const ENDS: u64 = 16;
+
+impl Run {
+    fn new(options: Options, lines: Lines) -> Self {
+        let mut nemesis = Nemesis::new(options.nemesis, options.seed);
+        let first_fault = nemesis.next_at(Moment::ZERO);
+        let heal_at = Moment::ZERO.after(options.faults_for);
+        let (clients, prng) = (options.client, Prng::new(options.seed, "clients"));
+        let mut world = World::new(options, lines);
+        world.tell(Moment::ZERO.plus(clients.every_nanos), CLIENT);
+        world.tell(first_fault, NEMESIS);
+        world.tell(heal_at, HEAL);
+        Self {
+            world,
+            phase: Phase::Faults,
+            nemesis,
+            clients,
+            prng,
+            ends: Vec::new(),
+            scheduled: Vec::new(),
+            core: NodeSet::EMPTY,
+            by: Moment::NEVER,
+            requests: 0,
+            proofs: Vec::new(),
+        }
+    }
+
+    fn go(&mut self) {
+        while let Some(told) = self.world.step() {
+            let Some(token) = told else { continue };
+            match token {
+                CLIENT => self.clients(),
+                NEMESIS => self.fault(),
+                HEAL => self.heal(),
+                LOOK => {
+                    if self.look() {
+                        return;
+                    }
+                }
+                end => self.end(end),
+            }
+        }
+    }
+
+    fn report(self) -> Report {
+        let world = self.world;
+        Report {
+            options: world.options().clone(),
+            violation: world.violation().cloned(),
+            stats: *world.stats(),
+            network: world.network().counts(),
+            lasted: world.now(),
+            applied: world.checkers().applied_requests(),
+            chosen: world.checkers().images().chosen_end(),
+            hash: world.trace().hash(),
+            lines: world.trace().kept().to_vec(),
+        }
+    }
+
+    fn clients(&mut self) {
+        if self.phase != Phase::Faults {
+            return;
+        }
+        let member = MemberIndex(self.prng.below(self.world.nodes.len() as u64) as u8);
+        for _ in 0..self.prng.within(1, self.clients.burst_max) {
+            let request = self.request(member);
+            self.world.submit(member, request);
+        }
+        let wait = self.prng.exponential(self.clients.every_nanos).max(1);
+        self.world.tell(self.world.now().plus(wait), CLIENT);
+    }
+
+    /// A request that no other equals.
+    fn request(&mut self, member: MemberIndex) -> Request {
+        self.requests += 1;
+        let len = self.prng.within(16, self.clients.body_max.max(16)) as usize;
+        let mut body = format!("{:08}-", self.requests).into_bytes();
+        body.resize(len, b'.');
+        let mut request = Request::new(Bytes::from(body));
+        request.exclusive = self.prng.chance(self.clients.exclusive_ppm);
+        let patience = self.prng.exponential(nanos(self.world.options.timeouts.election));
+        if self.prng.chance(self.clients.deadline_ppm) {
+            let local = self.world.node(member).clock.at(self.world.now());
+            request.deadline = Some(synod_core::Instant(local.0 + patience));
+        }
+        if self.prng.chance(self.clients.only_in_ppm) {
+            request.only_in = self.world.service(member).and_then(|s| s.replica().leader());
+        }
+        request
+    }
+
+    fn fault(&mut self) {
+        if self.phase != Phase::Faults {
+            return;
+        }
+        self.nemesis.begin(&mut self.world, &mut self.ends);
+        self.schedule_ends();
+        let next = self.nemesis.next_at(self.world.now());
+        self.world.tell(next, NEMESIS);
+    }
+
+    fn end(&mut self, token: u64) {
+        let Some(end) = self.scheduled.get((token - ENDS) as usize).copied() else { return };
+        if self.phase != Phase::Faults {
+            return;
+        }
+        self.nemesis.end(&mut self.world, end, &mut self.ends);
+        self.schedule_ends();
+    }
+
+    fn schedule_ends(&mut self) {
+        for (at, end) in self.ends.drain(..) {
+            self.world.tell(at, ENDS + self.scheduled.len() as u64);
+            self.scheduled.push(end);
+        }
+    }
+
+    /// Everything is healed, or only a quorum is, and the others stay away for good.
+    fn heal(&mut self) {
+        self.phase = Phase::Converging;
+        let world = &mut self.world;
+        let mut members: Vec<MemberIndex> = world.members().collect();
+        self.core = NodeSet::first(members.len());
+        // A group forms when all its members have met (R10); before that a quorum is not enough.
+        let formed = world.checkers().images().all().iter().all(|image| image.votes);
+        if formed && world.options.heal_core_only {
+            self.prng.shuffle(&mut members);
+            let keep = world.options.quorums.both();
+            self.core = members.iter().take(keep).fold(NodeSet::EMPTY, |set, m| set.with(*m));
+        }
+        world.become_sound();
+        let whole = self.core;
+        for member in world.members() {
+            world.set_stalled(member, false);
+            world.pause(member, world.now());
+            let node = world.node(member);
+            let ended = node.process.as_ref().is_some_and(|process| {
+                let asked = process.inbox.iter().any(|item| matches!(item, Item::ShutDown));
+                process.log_failed || process.shutting_down || asked
+            });
+            if ended || node.disk.is_failing() {
+                world.kill(member);
+            }
+            if whole.contains(member) {
+                world.start_at(member, world.now());
+            } else if self.prng.chance(500_000) {
+                world.kill(member);
+            }
+        }
+        world.split(whole);
+        if world.options.hints {
+            for member in world.members() {
+                world.hint_up(member);
+            }
+        }
+        self.by = self.patience();
+        self.look_again();
+    }
+
+    /// A bound on how long a healthy cluster may take, in election timeouts and in what it takes
+    /// to bring a replica up to date one slot at a time.
+    fn patience(&self) -> Moment {
+        let timeouts = &self.world.options.timeouts;
+        let election = timeouts.election + timeouts.election_jitter + timeouts.step_down;
+        let slot = timeouts.resend + timeouts.heartbeat * 4;
+        let slots = self.world.checkers().images().chosen_end().0 as u32 + 10;
+        let rate = u64::from(crate::prng::PPM) - self.world.options.process.drift_ppm;
+        let time = nanos(election * ELECTIONS_MAX + slot * slots) / rate * 1_000_000;
+        self.world.now().plus(time)
+    }
+
+    fn look_again(&mut self) {
+        let next = self.world.now().after(self.world.options.timeouts.heartbeat);
+        self.world.tell(next, LOOK);
+    }
+
+    /// Whether the run is over.
+    fn look(&mut self) -> bool {
+        let missing = match self.phase {
+            Phase::Faults => None,
+            Phase::Converging => self.not_converged(),
+            Phase::Proving => self.not_proven(),
+        };
+        let Some(missing) = missing else {
+            if self.phase == Phase::Proving {
+                return true;
+            }
+            self.prove();
+            self.look_again();
+            return false;
+        };
+        if self.world.now() > self.by {
+            let story = format!("{:?} for too long: {missing}", self.phase);
+            self.world.fail(Violation::new(Property::Convergence, story));
+            return true;
+        }
+        self.look_again();
+        false
+    }
+
+    /// What keeps the core from having converged.
+    fn not_converged(&self) -> Option<String> {
+        let world = &self.world;
+        let chosen = world.checkers().images().chosen_end();
+        let mut first = None;
+        for member in self.core.iter() {
+            let node = world.node(member);
+            let Some(process) = &node.process else {
+                return Some(format!("member {} is down", member.0));
+            };
+            let replica = process.service.replica();
+            let (decided, applied) = (replica.decided(), replica.applied());
+            if !process.requests.is_empty() {
+                let open = process.requests.values().next();
+                return Some(format!("member {} has no outcome for {open:?}", member.0));
+            }
+            if !process.inbox.is_empty() {
+                return Some(format!("member {} has not read its inputs", member.0));
+            }
+            let state = (decided, process.service.machine().count(), replica.leader());
+            if decided < chosen || applied != decided || replica.leader().is_none() {
+                return Some(format!(
+                    "member {} decided {decided} and applied {applied} of {chosen}, leader {:?}, \
+                     {:?}",
+                    member.0,
+                    replica.leader(),
+                    replica.standing()
+                ));
+            }
+            if *first.get_or_insert(state) != state {
+                return Some(format!("member {} has {state:?}, another {first:?}", member.0));
+            }
+        }
+        None
+    }
+
+    /// Submits one more request at each member of the core that takes one.
+    fn prove(&mut self) {
+        self.phase = Phase::Proving;
+        self.by = self.patience();
+        self.clients.deadline_ppm = 0;
+        self.clients.only_in_ppm = 0;
+        for member in self.core.iter() {
+            let forwards = self.world.options.forward;
+            let leads = self.world.service(member).map(|s| s.replica().standing());
+            if !forwards && leads != Some(Standing::Leading) {
+                continue;
+            }
+            let mut request = self.request(member);
+            request.deadline = Some(synod_core::Instant::NEVER);
+            self.proofs.push(RequestKey::of(&request.body));
+            self.world.give(member, Item::Submit(request));
+        }
+    }
+
+    fn not_proven(&self) -> Option<String> {
+        let history = self.world.checkers().history();
+        let applied = |key| history.get(key).is_some_and(|request| request.applied.is_some());
+        if let Some(key) = self.proofs.iter().find(|key| !applied(**key)) {
+            return Some(format!("{key:?} is not applied: {:?}", history.get(*key)));
+        }
+        self.not_converged()
+    }
+}
+
+/// A healthy cluster settles within so many election timeouts, besides the time to catch up.
+const ELECTIONS_MAX: u32 = 40;
+
+impl World {
+    /// From now on nothing fails any more. Rules of a story stay.
+    pub(crate) fn become_sound(&mut self) {
+        self.network.heal();
+        self.options.disk = self.options.disk.sound();
+        self.options.process = self.options.process.sound();
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stats, network, lasted, applied, chosen, hash, .. } = self;
+        writeln!(
+            f,
+            "{} happenings in {lasted}; {chosen} slots chosen, {applied} requests applied, \
+             {} leaderships, {} crashes, {} of {} messages lost; hash {hash:016x}",
+            stats.happenings, stats.leaders, stats.crashes, network.lost, network.sent
+        )?;
+        match &self.violation {
+            Some(violation) => write!(f, "VIOLATION {violation}"),
+            None => write!(f, "passed"),
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! One turn of a process: take in everything that is ready, then pull every output. This is the
+//! loop that every host has, with a fault possible at each step of it.
+
+use bytes::BytesMut;
+use synod_core::service::{Input, Outcome, Output};
+use synod_core::wire::{self, Payload};
+use synod_core::{Event, MemberIndex, Message, NodeSet, PeerMisbehaved};
+
+use crate::checkers::{Applied, Cursors, Heard, RequestKey};
+use crate::kinds::MessageKind;
+use crate::network::Envelope;
+use crate::node::{Item, Process, Read};
+use crate::prng::Prng;
+use crate::trace;
+use crate::violation::{Checked, Property, Violation, check};
+use crate::world::{DEADLINE, Happening, World};
+
+/// Whether a process outlived what it did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    Alive,
+    Dead,
+}
+
+impl World {
+    pub(crate) fn on_turn(&mut self, member: MemberIndex, life: u32) -> Checked {
+        let now = self.now;
+        let node = &mut self.nodes[member.place()];
+        if node.life != life {
+            return Ok(());
+        }
+        let paused_until = node.paused_until;
+        let clock = node.clock.at(now);
+        let Some(process) = &mut node.process else { return Ok(()) };
+        process.turn_at = None;
+        if paused_until > now {
+            self.wake(member);
+            return Ok(());
+        }
+        // The worst host: it looks at its clock, is stopped, and only then reads its inputs.
+        let options = self.options.process;
+        if process.sampled.is_none() && self.process_prng.chance(options.doze_ppm) {
+            process.sampled = Some(clock);
+            let until = now.plus(self.process_prng.exponential(options.doze_nanos));
+            self.pause(member, until);
+            self.wake(member);
+            return Ok(());
+        }
+        let Some(mut process) = self.nodes[member.place()].process.take() else { return Ok(()) };
+        let sampled = process.sampled.take().unwrap_or(clock);
+        process.told = process.told.max(sampled);
+        let inbox = std::mem::take(&mut process.inbox);
+        let mut checked = Ok(());
+        for item in inbox {
+            checked = self.take_in(member, &mut process, item);
+            if checked.is_err() {
+                break;
+            }
+        }
+        let after = checked.and_then(|()| self.drain(member, &mut process));
+        let ended = after.and_then(|after| {
+            self.hear_applied(member, &mut process)?;
+            self.end_turn(member, &mut process)?;
+            Ok(after)
+        });
+        self.set_timer(member, &mut process);
+        self.nodes[member.place()].process = Some(process);
+        if ended? == After::Dead {
+            self.kill(member);
+            let later = self.process_prng.exponential(self.options.nemesis.lasts_nanos);
+            self.start_at(member, self.now.plus(later));
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, member: MemberIndex, process: &mut Process, item: Item) -> Checked {
+        let told = process.told;
+        match item {
+            Item::Frame(envelope) => return self.take_frame(member, process, &envelope),
+            Item::Synced(upto) => {
+                self.trace.note(self.now, member, "synced", upto.0, || format!("w{}", upto.0));
+                self.checkers.on_persisted(member, upto)?;
+                let event = Event::Persisted { upto };
+                own(process.service.handle(told, Input::Replica(event)))?;
+            }
+            Item::SyncFailed => {
+                self.trace.note(self.now, member, "eio", 0, String::new);
+                process.log_failed = true;
+                own(process.service.handle(told, Input::Replica(Event::PersistFailed)))?;
+            }
+            Item::Read(read) => return self.take_read(member, process, read),
+            Item::Submit(request) => {
+                let body = request.body.clone();
+                let key = RequestKey::of(&body);
+                match process.service.submit(told, request) {
+                    Ok(id) => {
+                        process.taken += 1;
+                        process.requests.insert(id, key);
+                        self.stats.taken += 1;
+                        let boot = process.header.boot;
+                        self.checkers.on_submit(body, member, boot, process.taken);
+                        self.trace
+                            .note(self.now, member, "submit", key.0, || format!("{id:?} {key:?}"));
+                    }
+                    Err(rejected) => {
+                        self.stats.rejected += 1;
+                        self.trace.note(self.now, member, "rejects", key.0, || {
+                            format!("{key:?}: {}", rejected.why)
+                        });
+                    }
+                }
+            }
+            Item::PeerUp(peer) => {
+                let peer = self.nodes[peer.place()].id;
+                let event = Event::PeerUp { peer };
+                own(process.service.handle(told, Input::Replica(event)))?;
+            }
+            Item::PeerDown(peer) => {
+                let peer = self.nodes[peer.place()].id;
+                let event = Event::PeerDown { peer };
+                own(process.service.handle(told, Input::Replica(event)))?;
+            }
+            Item::ShutDown => {
+                process.shutting_down = true;
+                process.service.shut_down(told);
+            }
+            Item::Deadline => own(process.service.handle(told, Input::Replica(DEADLINE)))?,
+        }
+        Ok(())
+    }
+
+    fn take_frame(
+        &mut self,
+        member: MemberIndex,
+        process: &mut Process,
+        envelope: &Envelope,
+    ) -> Checked {
+        let Process { service, decoder, told, .. } = process;
+        self.trace.note(self.now, member, "gets", envelope.number, || envelope.to_string());
+        let decoded = match decoder.decode(&envelope.frame) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                check!(
+                    Contract,
+                    !envelope.honest,
+                    "{envelope} does not decode as it was encoded: {error}"
+                );
+                return Ok(());
+            }
+        };
+        let (header, payload) = decoded;
+        let taken = match payload {
+            Payload::Replica(message) => {
+                service.handle(*told, Input::Replica(Event::Received { header, message }))
+            }
+            Payload::Service(message) => service.handle(*told, Input::Service { header, message }),
+        };
+        if let Err(fault) = taken {
+            self.stats.blamed += 1;
+            self.trace.note(self.now, member, "blames", envelope.number, || fault.to_string());
+            // Messages of an earlier run are late, not wrong. Nothing else can be held against an
+            // honest member while no disk is replaced.
+            let late = matches!(fault, PeerMisbehaved::StaleBoot(..));
+            check!(
+                Contract,
+                late || !envelope.honest,
+                "member {} blames the honest {envelope}: {fault}",
+                member.0
+            );
+        }
+        Ok(())
+    }
+
+    fn take_read(&mut self, member: MemberIndex, process: &mut Process, read: Read) -> Checked {
+        let limits = self.options.limits;
+        let (from, end) = match read {
+            Read::CatchUp { from, end, .. } | Read::Back { from, end } => (from, end),
+        };
+        let disk = &self.nodes[member.place()].disk;
+        let run = disk.read(from, end, limits.run_bytes_max, limits.run_slots_max);
+        let Read::CatchUp { to, decided, .. } = read else {
+            check!(
+                Recovery,
+                !run.is_empty(),
+                "the log of member {} has no slot {from}, which is decided there",
+                member.0
+            );
+            return own(process.service.handle(process.told, Input::ReadBack { chosen: &run }));
+        };
+        let end = from.plus(run.len() as u64);
+        if !run.is_empty() {
+            let message = Message::Learned { from, proposals: &run, decided };
+            let place = self.nodes.iter().position(|node| node.id == to).unwrap_or_default();
+            let to = NodeSet::of(MemberIndex(place as u8));
+            self.transmit(member, process, to, &Payload::Replica(message))?;
+        }
+        let event = Event::CaughtUp { to, end };
+        own(process.service.handle(process.told, Input::Replica(event)))
+    }
+
+    /// Pulls every output.
+    fn drain(&mut self, member: MemberIndex, process: &mut Process) -> Result<After, Violation> {
+        let die_ppm = self.options.process.die_at_action_ppm;
+        let mut after = After::Alive;
+        let mut pulled = 0;
+        // The outputs borrow the service, so what else a turn needs is taken out first.
+        let header = process.header;
+        while let Some(output) = process.service.poll() {
+            pulled += 1;
+            check!(
+                Bounds,
+                pulled < OUTPUTS_MAX,
+                "member {} has {OUTPUTS_MAX} outputs in one turn, the last is {output:?}",
+                member.0
+            );
+            match output {
+                Output::Persist { id, record } => {
+                    self.trace.note(self.now, member, "write", id.0, || {
+                        format!("w{} {}", id.0, trace::record(&record))
+                    });
+                    self.checkers.on_persist(member, id, &record)?;
+                    self.nodes[member.place()].disk.stage(&header, id, &record);
+                }
+                Output::Send { to, payload } => {
+                    self.send(member, &header, to, &payload)?;
+                }
+                Output::ReadBack { from, end } => {
+                    self.read_later(member, Read::Back { from, end });
+                }
+                Output::CatchUp { to, from, end, decided } => {
+                    self.read_later(member, Read::CatchUp { to, from, end, decided });
+                }
+                Output::LeaderChanged { leader } => {
+                    let own_id = self.nodes[member.place()].id;
+                    let own = leader.is_some_and(|ballot| ballot.node == own_id);
+                    self.stats.leaders += u64::from(own);
+                    self.trace.note(self.now, member, "leader", u64::from(own), || {
+                        leader.map_or_else(|| "none".into(), |ballot| ballot.to_string())
+                    });
+                }
+                Output::Outcome { id, outcome } => {
+                    let key = process.requests.remove(&id);
+                    self.hear_applied(member, process)?;
+                    self.hear(member, key, &outcome)?;
+                }
+            }
+            if self.process_prng.chance(die_ppm) {
+                after = After::Dead;
+                break;
+            }
+        }
+        Ok(after)
+    }
+
+    /// Tells the checkers what the state machine applied.
+    fn hear_applied(&mut self, member: MemberIndex, process: &mut Process) -> Checked {
+        let mut journal: Vec<Applied> = Vec::new();
+        process.service.machine_mut().take_journal(&mut journal);
+        for applied in &journal {
+            self.trace.note(self.now, member, "applies", applied.reply, || {
+                format!("{:?} in slot {} of {}", applied.key, applied.slot, applied.ballot)
+            });
+            self.checkers.on_applied(member, applied)?;
+        }
+        Ok(())
+    }
+
+    fn hear(
+        &mut self,
+        member: MemberIndex,
+        key: Option<RequestKey>,
+        outcome: &Outcome<u64>,
+    ) -> Checked {
+        let Some(key) = key else {
+            return Err(Violation::new(
+                Property::Outcomes,
+                format!("member {} has an outcome for no request: {outcome:?}", member.0),
+            ));
+        };
+        let (heard, place) = match *outcome {
+            Outcome::Applied { reply, slot, ballot: _ } => (Heard::Applied { slot, reply }, 0),
+            Outcome::Refused(_) => (Heard::Refused, 1),
+            Outcome::Unknown { ballot: _ } => (Heard::Unknown, 2),
+        };
+        self.stats.outcomes[place] += 1;
+        self.trace.note(self.now, member, "outcome", key.0, || format!("{key:?} {outcome:?}"));
+        self.checkers.on_outcome(key, heard)
+    }
+
+    /// Hands the staged records to the disk, and looks at the cursors.
+    fn end_turn(&mut self, member: MemberIndex, process: &mut Process) -> Checked {
+        let replica = process.service.replica();
+        let cursors = Cursors {
+            boot: process.header.boot,
+            promised: replica.promised(),
+            decided: replica.decided(),
+            delivered: replica.delivered(),
+            applied: replica.applied(),
+        };
+        self.checkers.on_turn(member, cursors)?;
+        let node = &mut self.nodes[member.place()];
+        let Some(ticket) = node.disk.write() else { return Ok(()) };
+        let life = node.life;
+        let at = self.now.plus(sync_time(&self.options.disk, &mut self.disk_prng));
+        process.sync_at = process.sync_at.max(at);
+        self.schedule(process.sync_at, Happening::Synced { member, life, ticket });
+        Ok(())
+    }
+
+    fn read_later(&mut self, member: MemberIndex, read: Read) {
+        let later = self.disk_prng.exponential(self.options.disk.read_nanos);
+        let life = self.nodes[member.place()].life;
+        self.schedule(self.now.plus(later), Happening::Read { member, life, read });
+    }
+
+    fn transmit(
+        &mut self,
+        member: MemberIndex,
+        process: &Process,
+        to: NodeSet,
+        payload: &Payload<'_>,
+    ) -> Checked {
+        self.send(member, &process.header, to, payload)
+    }
+
+    fn send(
+        &mut self,
+        member: MemberIndex,
+        header: &synod_core::Header,
+        to: NodeSet,
+        payload: &Payload<'_>,
+    ) -> Checked {
+        match payload {
+            Payload::Replica(message) => {
+                self.checkers.on_send(member, header.boot, message)?;
+            }
+            Payload::Service(_) => {}
+        }
+        let kind = MessageKind::of(payload);
+        let mut frame = BytesMut::new();
+        wire::encode(header, payload, &mut frame);
+        let frame = frame.freeze();
+        for receiver in to.iter().filter(|receiver| receiver.place() < self.nodes.len()) {
+            let number = self.next_frame;
+            self.next_frame += 1;
+            let envelope = Envelope {
+                number,
+                from: member,
+                to: receiver,
+                kind,
+                frame: frame.clone(),
+                honest: true,
+            };
+            let fate = self.network.send(self.now, envelope, &mut self.arrivals);
+            self.trace.note(self.now, member, "sends", number, || {
+                format!("#{number} →m{} {} {fate:?}", receiver.0, trace::payload(payload))
+            });
+        }
+        self.post_arrivals();
+        Ok(())
+    }
+}
+
+/// How long a sync takes.
+fn sync_time(options: &crate::options::DiskOptions, prng: &mut Prng) -> u64 {
+    let stalled = prng.chance(options.stall_ppm);
+    let mean = if stalled { options.stall_nanos } else { options.sync_nanos };
+    options.sync_least_nanos + prng.exponential(mean)
+}
+
+/// Only messages can misbehave: what the host itself hands in is never blamed.
+fn own(taken: Result<(), PeerMisbehaved>) -> Checked {
+    taken.map_err(|fault| {
+        Violation::new(Property::Contract, format!("an event of the host is blamed: {fault}"))
+    })
+}
+
+/// More outputs in one turn than any limit allows: a poll that never ends.
+const OUTPUTS_MAX: u32 = 100_000;

@@ -1,0 +1,78 @@
+//! What a checker says when it has seen a run go wrong.
+
+use std::fmt;
+
+/// The properties that the checkers watch, one per file of `checkers`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Property {
+    /// One slot, one decree, for ever.
+    Agreement,
+    /// What is applied was chosen by votes that were durable at the time.
+    Durability,
+    /// Slots are applied in order, none left out, none twice in a run.
+    Order,
+    /// Only what a client submitted is applied, and each at most once.
+    Validity,
+    /// No message contradicts an earlier promise, and none runs ahead of the disk.
+    Promises,
+    /// One decree per ballot and slot.
+    OneDecree,
+    /// P2c: a new proposal cannot contradict what an earlier ballot may still choose.
+    Choosable,
+    /// What was reported durable is there after a crash.
+    Recovery,
+    /// Each submit has one outcome, and a true one.
+    Outcomes,
+    /// The requests of an origin are applied in the order of their submission.
+    OriginOrder,
+    /// Cursors never go back.
+    Monotonic,
+    /// Limits hold.
+    Bounds,
+    /// A healed cluster converges, with no further traffic.
+    Convergence,
+    /// A contract of the core was broken, or a part of it panicked.
+    Contract,
+}
+
+/// A property that was broken, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// Which.
+    pub property: Property,
+    /// How, in a sentence that names nodes, slots and ballots.
+    pub story: String,
+}
+
+/// What every checker returns.
+pub type Checked = Result<(), Violation>;
+
+impl Violation {
+    /// A violation of `property`.
+    #[must_use]
+    pub fn new(property: Property, story: impl Into<String>) -> Self {
+        Self { property, story: story.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.property, self.story)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Fails with a story unless the condition holds.
+macro_rules! check {
+    ($property:ident, $condition:expr, $($story:tt)+) => {
+        if !$condition {
+            return Err($crate::violation::Violation::new(
+                $crate::violation::Property::$property,
+                format!($($story)+),
+            ));
+        }
+    };
+}
+
+pub(crate) use check;

@@ -1,0 +1,510 @@
+//! The world: one queue of happenings, ordered by time and then by sequence, and everything that
+//! they happen to. Nothing here depends on the machine it runs on: the same options give the same
+//! run, bit for bit.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use synod_core::service::{Request, Service, ServiceConfig};
+use synod_core::wire::Decoder;
+use synod_core::{
+    ClusterId, Config, Configuration, Event, GroupId, Incarnation, Instant, MemberIndex, NodeId,
+    NodeSet,
+};
+
+use crate::checkers::Checkers;
+use crate::clock::{Clock, Moment};
+use crate::disk::{Disk, Ticket};
+use crate::machine::Ledger;
+use crate::network::{Envelope, Network};
+use crate::node::{Item, Node, Process, Read};
+use crate::options::Options;
+use crate::prng::Prng;
+use crate::trace::{Lines, Trace};
+use crate::violation::{Property, Violation};
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+pub(crate) enum Happening {
+    /// A frame reaches its end of a link.
+    Arrive(Envelope),
+    /// A process takes a turn.
+    Turn { member: MemberIndex, life: u32 },
+    /// A timer is due.
+    Timer { member: MemberIndex, life: u32 },
+    /// A sync completes.
+    Synced { member: MemberIndex, life: u32, ticket: Ticket },
+    /// A read of the log is ready.
+    Read { member: MemberIndex, life: u32, read: Read },
+    /// A node starts.
+    Start { member: MemberIndex },
+    /// Something that whoever drives the world asked to be told of.
+    Told(u64),
+}
+
+struct Entry {
+    at: Moment,
+    sequence: u64,
+    what: Happening,
+}
+
+/// Counts of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// Happenings.
+    pub happenings: u64,
+    /// Processes that died.
+    pub crashes: u64,
+    /// Times that a replica called itself leader.
+    pub leaders: u64,
+    /// Requests taken.
+    pub taken: u64,
+    /// Requests not taken.
+    pub rejected: u64,
+    /// Outcomes: applied, refused, unknown.
+    pub outcomes: [u64; 3],
+    /// Messages that a replica refused to take, of honest senders.
+    pub blamed: u64,
+}
+
+/// A simulated cluster.
+pub struct World {
+    pub(crate) options: Options,
+    pub(crate) now: Moment,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) checkers: Checkers,
+    pub(crate) trace: Trace,
+    pub(crate) stats: Stats,
+    pub(crate) process_prng: Prng,
+    pub(crate) disk_prng: Prng,
+    pub(crate) next_frame: u64,
+    pub(crate) arrivals: Vec<(Moment, Envelope)>,
+    configuration: Configuration,
+    sequence: u64,
+    queue: BinaryHeap<Reverse<Entry>>,
+    violation: Option<Violation>,
+}
+
+impl World {
+    /// A cluster whose nodes all start at the beginning of time, on disks just formatted.
+    ///
+    /// # Panics
+    /// When the options name more members than a group can have.
+    #[must_use]
+    pub fn new(options: Options, lines: Lines) -> Self {
+        let ids: Vec<NodeId> = (1..=options.nodes as u64).map(NodeId).collect();
+        let configuration = Configuration::first(&ids)
+            .and_then(|configuration| configuration.with_quorums(options.quorums));
+        let configuration = configuration.expect("options within the limits of the core");
+        let mut clock_prng = Prng::new(options.seed, "clocks");
+        let nodes = ids.iter().map(|id| {
+            let drift = options.process.drift_ppm;
+            let rate = 1_000_000 - drift + clock_prng.below(2 * drift + 1);
+            let offset = clock_prng.below(options.process.offset_nanos + 1);
+            Node {
+                id: *id,
+                clock: Clock::new(rate, offset),
+                disk: Disk::new(Incarnation(clock_prng.bits().max(1))),
+                machine: Ledger::new(options.durable_machines),
+                life: 0,
+                paused_until: Moment::ZERO,
+                stalled: false,
+                kept_back: Vec::new(),
+                process: None,
+            }
+        });
+        let mut world = Self {
+            now: Moment::ZERO,
+            nodes: nodes.collect(),
+            network: Network::new(ids.len(), options.network, options.seed),
+            checkers: Checkers::new(&ids, options.quorums, options.limits),
+            trace: Trace::new(lines),
+            stats: Stats::default(),
+            process_prng: Prng::new(options.seed, "process"),
+            disk_prng: Prng::new(options.seed, "disk"),
+            next_frame: 1,
+            arrivals: Vec::new(),
+            configuration,
+            sequence: 0,
+            queue: BinaryHeap::new(),
+            violation: None,
+            options,
+        };
+        for member in world.members() {
+            world.schedule(Moment::ZERO, Happening::Start { member });
+        }
+        world
+    }
+
+    /// All members, by index.
+    pub fn members(&self) -> impl Iterator<Item = MemberIndex> + use<> {
+        NodeSet::first(self.nodes.len()).iter()
+    }
+
+    /// The time.
+    #[must_use]
+    pub const fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// The options.
+    #[must_use]
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The counts so far.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The checkers, which know the history.
+    #[must_use]
+    pub const fn checkers(&self) -> &Checkers {
+        &self.checkers
+    }
+
+    /// The trace.
+    #[must_use]
+    pub const fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// The network.
+    #[must_use]
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The first violation found.
+    #[must_use]
+    pub const fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// The node at `member`.
+    #[must_use]
+    pub fn node(&self, member: MemberIndex) -> &Node {
+        &self.nodes[member.place()]
+    }
+
+    /// The service at `member`, while it is up.
+    #[must_use]
+    pub fn service(&self, member: MemberIndex) -> Option<&Service<Ledger>> {
+        self.nodes[member.place()].process.as_ref().map(|process| &process.service)
+    }
+
+    /// Lets the next thing happen. `None` when nothing is left, or when a violation was found;
+    /// `Some(Some(token))` when it was something that the driver asked to be told of.
+    pub fn step(&mut self) -> Option<Option<u64>> {
+        if self.violation.is_some() {
+            return None;
+        }
+        let Reverse(entry) = self.queue.pop()?;
+        self.now = self.now.max(entry.at);
+        self.stats.happenings += 1;
+        let checked = match entry.what {
+            Happening::Told(token) => return Some(Some(token)),
+            Happening::Arrive(envelope) => {
+                self.arrive(envelope);
+                Ok(())
+            }
+            Happening::Turn { member, life } => self.on_turn(member, life),
+            Happening::Timer { member, life } => {
+                self.on_timer(member, life);
+                Ok(())
+            }
+            Happening::Synced { member, life, ticket } => {
+                self.on_synced(member, life, ticket);
+                Ok(())
+            }
+            Happening::Read { member, life, read } => {
+                if self.nodes[member.place()].life == life {
+                    self.give(member, Item::Read(read));
+                }
+                Ok(())
+            }
+            Happening::Start { member } => self.start(member),
+        };
+        if let Err(violation) = checked {
+            self.violation = Some(violation);
+            return None;
+        }
+        Some(None)
+    }
+
+    /// When the next thing happens.
+    #[must_use]
+    pub fn next_at(&self) -> Option<Moment> {
+        self.queue.peek().map(|Reverse(entry)| entry.at)
+    }
+
+    /// Asks to be told at `at`: [`Self::step`] returns the token then.
+    pub fn tell(&mut self, at: Moment, token: u64) {
+        self.schedule(at, Happening::Told(token));
+    }
+
+    /// Notes a violation that the driver found.
+    pub fn fail(&mut self, violation: Violation) {
+        self.violation.get_or_insert(violation);
+    }
+
+    /// Moves the time on without anything happening, up to the next happening.
+    pub fn skip_to(&mut self, moment: Moment) {
+        let next = self.next_at().unwrap_or(Moment::NEVER);
+        self.now = self.now.max(moment.min(next));
+    }
+
+    /// A client submits at `member`; lost when the process is down.
+    pub fn submit(&mut self, member: MemberIndex, request: Request) {
+        self.give(member, Item::Submit(request));
+    }
+
+    /// Hands `item` to the process at `member`, if there is one, and wakes it.
+    pub(crate) fn give(&mut self, member: MemberIndex, item: Item) {
+        let Some(process) = &mut self.nodes[member.place()].process else { return };
+        process.inbox.push(item);
+        self.wake(member);
+    }
+
+    /// Schedules a turn, unless one is scheduled.
+    pub(crate) fn wake(&mut self, member: MemberIndex) {
+        let delay = self.process_prng.exponential(self.options.process.turn_nanos);
+        let node = &mut self.nodes[member.place()];
+        let at = self.now.plus(delay).max(node.paused_until);
+        let life = node.life;
+        let Some(process) = &mut node.process else { return };
+        if process.turn_at.is_none() {
+            process.turn_at = Some(at);
+            self.schedule(at, Happening::Turn { member, life });
+        }
+    }
+
+    pub(crate) fn schedule(&mut self, at: Moment, what: Happening) {
+        if at == Moment::NEVER {
+            return;
+        }
+        self.sequence += 1;
+        self.queue.push(Reverse(Entry { at, sequence: self.sequence, what }));
+    }
+
+    /// Puts what the network let through into the queue.
+    pub(crate) fn post_arrivals(&mut self) {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        for (at, envelope) in arrivals.drain(..) {
+            self.schedule(at, Happening::Arrive(envelope));
+        }
+        self.arrivals = arrivals;
+    }
+
+    /// Stops the process at `member` until `until`.
+    pub fn pause(&mut self, member: MemberIndex, until: Moment) {
+        self.trace.note(self.now, member, "pause", until.0, || format!("until {until}"));
+        self.nodes[member.place()].paused_until = until;
+    }
+
+    /// The process at `member` dies.
+    pub fn kill(&mut self, member: MemberIndex) {
+        let node = &mut self.nodes[member.place()];
+        let Some(process) = node.process.take() else { return };
+        node.machine = process.service.machine().reopened();
+        node.disk.crash(&mut self.disk_prng);
+        node.life += 1;
+        node.paused_until = Moment::ZERO;
+        node.kept_back.clear();
+        self.stats.crashes += 1;
+        let boot = process.header.boot.0;
+        self.trace.note(self.now, member, "dies", boot, || format!("in run {boot}"));
+    }
+
+    /// Schedules the start of `member` at `at`; nothing happens when it is up then.
+    pub fn start_at(&mut self, member: MemberIndex, at: Moment) {
+        self.schedule(at, Happening::Start { member });
+    }
+
+    /// Keeps the completions of a disk back, or gives them out.
+    pub fn set_stalled(&mut self, member: MemberIndex, stalled: bool) {
+        let word = if stalled { "stall" } else { "flow" };
+        self.trace.note(self.now, member, word, 0, String::new);
+        let node = &mut self.nodes[member.place()];
+        node.stalled = stalled;
+        if stalled {
+            return;
+        }
+        let kept_back = std::mem::take(&mut node.kept_back);
+        let life = node.life;
+        for ticket in kept_back {
+            self.schedule(self.now, Happening::Synced { member, life, ticket });
+        }
+    }
+
+    /// Every sync of `member` fails from now on, until it starts anew.
+    pub fn fail_disk(&mut self, member: MemberIndex) {
+        self.trace.note(self.now, member, "fails", 0, String::new);
+        self.nodes[member.place()].disk.fail();
+    }
+
+    /// The clock of `member` jumps forward and changes its rate.
+    pub fn adjust_clock(&mut self, member: MemberIndex, nanos: u64, rate_ppm: u64) {
+        self.trace.note(self.now, member, "clock", nanos, || format!("+{nanos} ns {rate_ppm} ppm"));
+        let node = &mut self.nodes[member.place()];
+        node.clock.adjust(self.now, nanos, rate_ppm);
+        // What its timer was set to means another moment now.
+        if let Some(process) = &mut node.process {
+            process.timer_at = Moment::NEVER;
+        }
+        self.wake(member);
+    }
+
+    fn arrive(&mut self, envelope: Envelope) {
+        if !self.network.arrive(&envelope) {
+            return;
+        }
+        self.give(envelope.to, Item::Frame(envelope));
+    }
+
+    fn on_timer(&mut self, member: MemberIndex, life: u32) {
+        let now = self.now;
+        let node = &mut self.nodes[member.place()];
+        let Some(process) = &mut node.process else { return };
+        if node.life != life || process.timer_at > now {
+            return;
+        }
+        process.timer_at = Moment::NEVER;
+        self.give(member, Item::Deadline);
+    }
+
+    fn on_synced(&mut self, member: MemberIndex, life: u32, ticket: Ticket) {
+        let fail_ppm = self.options.disk.fail_ppm;
+        let node = &mut self.nodes[member.place()];
+        if node.life != life {
+            return;
+        }
+        if node.stalled {
+            node.kept_back.push(ticket);
+            return;
+        }
+        if self.disk_prng.chance(fail_ppm) {
+            node.disk.fail();
+        }
+        let item = match node.disk.sync(ticket) {
+            Some(upto) => Item::Synced(upto),
+            None => Item::SyncFailed,
+        };
+        self.give(member, item);
+    }
+
+    fn start(&mut self, member: MemberIndex) -> Result<(), Violation> {
+        let broken = |story: String| Violation::new(Property::Recovery, story);
+        let config = self.service_config(member);
+        let now = self.now;
+        let node = &mut self.nodes[member.place()];
+        if node.process.is_some() {
+            return Ok(());
+        }
+        let recovered = node.disk.recover().map_err(broken)?;
+        let machine = node.machine.reopened();
+        self.checkers.on_start(member, &recovered, machine.saved_end())?;
+        let boot = recovered.boot;
+        self.trace.note(now, member, "starts", boot.0, || {
+            format!(
+                "run {} promised={} decided={} open={} votes={}",
+                boot.0,
+                recovered.promised,
+                recovered.decided,
+                recovered.accepted.len(),
+                recovered.votes
+            )
+        });
+        let local = node.clock.at(now);
+        let decoder = Decoder::new(&config.replica.limits);
+        let service = Service::new(config, recovered, machine, local)
+            .map_err(|error| broken(format!("member {} does not start: {error}", member.0)))?;
+        let header = service.replica().header();
+        node.life += 1;
+        node.process = Some(Box::new(Process {
+            service,
+            header,
+            decoder,
+            inbox: Vec::new(),
+            turn_at: None,
+            timer_at: Moment::NEVER,
+            sampled: None,
+            told: local,
+            requests: std::collections::BTreeMap::new(),
+            taken: 0,
+            sync_at: now,
+            log_failed: false,
+            shutting_down: false,
+        }));
+        if self.options.hints {
+            self.hint_up(member);
+        }
+        self.wake(member);
+        Ok(())
+    }
+
+    /// Tells `member` and those it can talk to that their links are up.
+    pub(crate) fn hint_up(&mut self, member: MemberIndex) {
+        for other in self.members().filter(|other| *other != member) {
+            let both = !self.network.is_cut(member, other) && !self.network.is_cut(other, member);
+            if both && self.nodes[other.place()].process.is_some() {
+                self.give(member, Item::PeerUp(other));
+                self.give(other, Item::PeerUp(member));
+            }
+        }
+    }
+
+    fn service_config(&self, member: MemberIndex) -> ServiceConfig {
+        let node = self.nodes[member.place()].id;
+        let mut replica =
+            Config::new(ClusterId(CLUSTER), GroupId(1), node, self.configuration.clone());
+        replica.seed = self.options.seed.wrapping_mul(31).wrapping_add(node.0);
+        replica.limits = self.options.limits;
+        replica.timeouts = self.options.timeouts;
+        let mut config = ServiceConfig::new(replica);
+        config.limits = self.options.service;
+        config.forward = self.options.forward;
+        config
+    }
+
+    /// Sets the timer of a process to what its service asks for.
+    pub(crate) fn set_timer(&mut self, member: MemberIndex, process: &mut Process) {
+        let deadline: Instant = process.service.deadline();
+        let node = &self.nodes[member.place()];
+        let at = node.clock.reaches(deadline).max(self.now.plus(1));
+        if deadline == Instant::NEVER || at >= process.timer_at {
+            return;
+        }
+        process.timer_at = at;
+        self.schedule(at, Happening::Timer { member, life: node.life });
+    }
+}
+
+/// The id of the cluster that is simulated.
+pub const CLUSTER: u64 = 0x5111;
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.sequence).cmp(&(other.at, other.sequence))
+    }
+}
+
+/// The event that a deadline is.
+pub(crate) const DEADLINE: Event<'static, bytes::Bytes> = Event::DeadlineReached;

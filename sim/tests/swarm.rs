@@ -1,0 +1,58 @@
+//! The swarm under `cargo test`: a few hundred seeds, the seeds that once found something, and
+//! that a seed is one run.
+
+use std::time::Duration;
+
+use synod_sim::Options;
+use synod_sim::swarm;
+use synod_sim::sweep::{Sweep, run_caught};
+use synod_sim::trace::Lines;
+
+#[test]
+fn no_seed_of_a_small_sweep_fails() {
+    let faults_for = Some(Duration::from_secs(3));
+    let sweep = Sweep { seeds: 0..200, nodes: None, faults_for, jobs: 2 };
+    let summary = sweep.run(&|_, _| {});
+    let failures: Vec<String> = summary
+        .failures
+        .iter()
+        .map(|failure| format!("{}\n{}", failure.options, failure.violation))
+        .collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert_eq!(summary.passed, 200);
+    // A sweep in which nothing happens would pass too.
+    assert!(summary.applied > 5_000, "{summary}");
+    assert!(summary.crashes > 200, "{summary}");
+    assert!(summary.lost > 10_000, "{summary}");
+    assert!(summary.outcomes.iter().all(|count| *count > 100), "{summary}");
+}
+
+#[test]
+fn seeds_that_once_found_something_pass() {
+    let kept = include_str!("../seeds.txt");
+    let lines = kept.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    for line in lines {
+        let (seed, story) = line.split_once(' ').expect("a seed and its story");
+        let options = Options::draw(seed.parse().expect("a number"), None, None);
+        let violation = match run_caught(&options, Lines::None) {
+            Ok(report) => report.violation,
+            Err(violation) => Some(violation),
+        };
+        assert_eq!(violation, None, "seed {seed} ({story})\n{options}");
+    }
+}
+
+#[test]
+fn a_seed_is_the_same_run_every_time() {
+    for seed in 0..20 {
+        let faults_for = Some(Duration::from_secs(2));
+        let run = || swarm::run(Options::draw(seed, None, faults_for), Lines::Keep);
+        let (first, second) = (run(), run());
+        let differs = first.lines.iter().zip(&second.lines).find(|(left, right)| left != right);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+        assert_eq!(first.stats, second.stats, "seed {seed}");
+        let traceless = swarm::run(Options::draw(seed, None, faults_for), Lines::None);
+        assert_eq!(first.hash, traceless.hash, "keeping the trace of seed {seed} changes the run");
+    }
+}
