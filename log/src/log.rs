@@ -190,3 +190,48 @@ const SEGMENT_LIMIT: u64 = 1 << 40;
 const PROPOSAL_OVERHEAD: usize = 48;
 /// More than a record takes besides its proposals: its header, or a roster of nine members.
 const RECORD_OVERHEAD: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use synod_core::{Ballot, Body, Kind, record};
+
+    use super::*;
+
+    #[test]
+    fn every_record_within_the_limits_fits() {
+        let limits = Limits {
+            decree_bytes_max: 4000,
+            run_bytes_max: 1000,
+            run_slots_max: 50,
+            ..Limits::default()
+        };
+        let config = LogConfig::for_limits(&limits);
+        assert_eq!(config.check(), Ok(()));
+        let len = |decrees: &[usize]| {
+            // The worst case: no proposal continues the one before it.
+            let propose = |(nth, bytes): (usize, &usize)| Proposal {
+                slot: Slot(1000 * nth as u64),
+                ballot: Ballot { round: 1 + nth as u64, node: NodeId(1 << 60) },
+                decree: Kind::App(Bytes::from(vec![0; *bytes])),
+            };
+            let run: Vec<_> = decrees.iter().enumerate().map(propose).collect();
+            let (promised, decided) = (Ballot::ZERO, Slot::ZERO);
+            record::encoded_len(&Record { promised, decided, body: Body::Accepted(&run) })
+        };
+        assert!(len(&[20; 50]) <= config.record_bytes_max);
+        assert!(len(&[4000]) <= config.record_bytes_max);
+    }
+
+    #[test]
+    fn the_largest_limits_make_a_sound_configuration() {
+        let limits = Limits {
+            decree_bytes_max: 1 << 30,
+            run_bytes_max: 1 << 30,
+            run_slots_max: 1 << 16,
+            ..Limits::default()
+        };
+        assert_eq!(LogConfig::for_limits(&limits).check(), Ok(()));
+        assert_eq!(LogConfig::default().check(), Ok(()));
+        assert_eq!(LogConfig::default().segment_bytes, 64 << 20);
+    }
+}
