@@ -85,7 +85,7 @@ pub trait DeviceFile: Clone + Send + 'static {
     /// When the device cannot write. What was being written is undefined then.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 
-    /// Makes everything written, and the length, durable.
+    /// Makes everything written durable, and the length that the file was made with.
     ///
     /// # Errors
     /// When it may not be durable. It is undefined then.

@@ -90,6 +90,8 @@ impl Device for FileDevice {
         }
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         reserve(&file, bytes)?;
+        // The length too, which a start relies on; `sync_data` need not cover it.
+        file.sync_all()?;
         Ok(Arc::new(file))
     }
 
@@ -146,7 +148,7 @@ impl DeviceFile for Arc<File> {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // The length was reserved and synced before; `sync_data` covers a length that changed too.
+        // The length was made durable with the file, and files are never written beyond it.
         self.sync_data()
     }
 

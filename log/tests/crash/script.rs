@@ -118,32 +118,42 @@ impl Script {
 
     /// The next record that a replica could write after those in the history.
     fn compose(&mut self) -> Written {
-        let state = self.expected();
-        let end = Slot(state.decided.0 + state.accepted.len() as u64);
+        let (decided, end) = self.open_slots();
         let round = self.history.len() as u64 + 1;
         let (decided, body) = match self.below(8) {
             // New slots.
             0..4 => {
                 let count = 1 + self.below(3);
-                (state.decided, Owned::Accepted(self.propose(end, count, round)))
+                (decided, Owned::Accepted(self.propose(end, count, round)))
             }
             // Slots that are open, again, under a higher ballot.
-            4 if end > state.decided => {
-                let from = state.decided.plus(self.below(end - state.decided));
+            4 if end > decided => {
+                let from = decided.plus(self.below(end - decided));
                 let count = 1 + self.below(end - from);
-                (state.decided, Owned::Accepted(self.propose(from, count, round)))
+                (decided, Owned::Accepted(self.propose(from, count, round)))
             }
             5 => {
-                let run = self.propose(state.decided, 2, round);
-                (state.decided.plus(2), Owned::Learned(run))
+                let run = self.propose(decided, 2, round);
+                (decided.plus(2), Owned::Learned(run))
             }
             6 => {
                 let met = Incarnation(self.below(100));
-                (state.decided, Owned::Roster(round.is_multiple_of(2), vec![(NodeId(2), met)]))
+                (decided, Owned::Roster(round.is_multiple_of(2), vec![(NodeId(2), met)]))
             }
-            _ => (state.decided.plus(self.below(end - state.decided + 1)), Owned::Mark),
+            _ => (decided.plus(self.below(end - decided + 1)), Owned::Mark),
         };
         Written { decided, body }
+    }
+
+    /// The highest mark, and the end of all slots.
+    fn open_slots(&self) -> (Slot, Slot) {
+        let decided = self.history.iter().map(|written| written.decided).max().unwrap_or_default();
+        let runs = self.history.iter().filter_map(|written| match &written.body {
+            Owned::Accepted(run) | Owned::Learned(run) => run.last(),
+            Owned::Mark | Owned::Roster(..) => None,
+        });
+        let end = runs.map(|last| last.slot.next()).max().unwrap_or_default();
+        (decided, end.max(decided))
     }
 
     fn propose(&mut self, from: Slot, count: u64, round: u64) -> Vec<Proposal<Bytes>> {

@@ -31,7 +31,15 @@ fn plan(device: &SimDevice, script: &mut Script) {
             let fault = if nth.is_multiple_of(2) { DeviceFault::Error } else { DeviceFault::Full };
             device.inject(Operation::Create, nth % 4, fault);
         }
-        6 => device.inject(Operation::SyncDirectory, nth % 3, DeviceFault::Error),
+        6 => {
+            let names = [
+                Operation::SyncDirectory,
+                Operation::Rename,
+                Operation::Remove,
+                Operation::Truncate,
+            ];
+            device.inject(names[nth as usize % 4], nth / 4 % 3, DeviceFault::Error);
+        }
         _ => {
             for nth in 0..20 {
                 device.inject(Operation::Write, nth, DeviceFault::Short(nth as usize * 37));
