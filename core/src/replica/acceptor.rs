@@ -120,6 +120,8 @@ impl<D: Decree> Replica<D> {
             self.accept_run(proposals);
             if self.acceptor.accepted == before {
                 self.acceptor.answer.now = true;
+            } else {
+                self.acceptor.answer.resend = false;
             }
         }
         // R3: the notice of a ballot covers what was accepted here in that very ballot.
@@ -183,7 +185,10 @@ impl<D: Decree> Replica<D> {
     pub(super) fn take_accepted(&mut self, to: MemberIndex) -> Action<'_, D> {
         let acceptor = &mut self.acceptor;
         let resend = acceptor.answer.resend;
-        acceptor.answer = Answer { told: acceptor.durable, now: false, resend: false };
+        // Sending goes on at the accepted end: the wish stands until that is what was told.
+        let is_behind = acceptor.durable < acceptor.accepted;
+        let (told, again) = (acceptor.durable, resend && is_behind);
+        acceptor.answer = Answer { told, now: false, resend: again };
         let message =
             Message::Accepted { ballot: acceptor.promised, end: acceptor.durable, resend };
         self.send(NodeSet::of(to), message)
