@@ -23,7 +23,7 @@ pub enum Message<'a, D> {
         ballot: Ballot,
         /// The first slot that this part reports on.
         from: Slot,
-        /// The end of this part. A slot in `from..end` without a proposal was never accepted.
+        /// The end of this part, which has a proposal for each slot of `from..end` (R1: no gaps).
         end: Slot,
         /// The end of the last part.
         limit: Slot,

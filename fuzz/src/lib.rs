@@ -15,4 +15,5 @@ mod forge;
 pub mod plan;
 pub mod record;
 pub mod replay;
+pub mod replica;
 pub mod wire;

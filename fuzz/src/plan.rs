@@ -7,6 +7,42 @@ use synod_core::{
     Message, NodeId, NodeSet, Proposal, Record, Slot,
 };
 
+/// As many as the input has bytes for. (A plain `Vec` tosses a coin before each and stays short.)
+#[derive(Clone, Debug)]
+pub struct Many<T>(pub Vec<T>);
+
+impl<'a, T: Arbitrary<'a>> Arbitrary<'a> for Many<T> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let mut many = Vec::new();
+        while !u.is_empty() {
+            many.push(u.arbitrary()?);
+        }
+        Ok(Self(many))
+    }
+}
+
+/// One time in eight.
+#[derive(Clone, Copy, Debug)]
+pub struct Rarely<T>(pub Option<T>);
+
+impl<'a, T: Arbitrary<'a>> Arbitrary<'a> for Rarely<T> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let is_here = u.arbitrary::<u8>()? % 8 == 7;
+        is_here.then(|| u.arbitrary()).transpose().map(Self)
+    }
+}
+
+/// Up to seven.
+#[derive(Clone, Debug)]
+pub struct Few<T>(pub Vec<T>);
+
+impl<'a, T: Arbitrary<'a>> Arbitrary<'a> for Few<T> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let count = u.int_in_range(0..=7)?;
+        (0..count).map(|_| u.arbitrary()).collect::<Result<_>>().map(Self)
+    }
+}
+
 /// A number that is small, near a limit, or anything below the limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Number(pub u64);
@@ -17,9 +53,9 @@ const LIMIT: u64 = 1 << 62;
 impl<'a> Arbitrary<'a> for Number {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let small = u64::from(u.arbitrary::<u8>()?);
-        Ok(Self(match u.int_in_range(0..=9)? {
-            0 => LIMIT - 1 - small,
-            1 => u.arbitrary::<u64>()? % LIMIT,
+        Ok(Self(match u.arbitrary::<u8>()? % 32 {
+            31 => LIMIT - 1 - small,
+            30 => u.arbitrary::<u64>()? % LIMIT,
             _ => small % 16,
         }))
     }
@@ -51,15 +87,15 @@ impl BallotPlan {
 pub struct RunPlan {
     from: Number,
     ballot: BallotPlan,
-    proposals: Vec<ProposalPlan>,
+    proposals: Few<ProposalPlan>,
 }
 
 #[derive(Clone, Debug, Arbitrary)]
 struct ProposalPlan {
     /// The slots left out before this one; most runs leave out none.
-    gap: Option<Number>,
+    gap: Rarely<Number>,
     /// Another ballot than the proposal before.
-    ballot: Option<BallotPlan>,
+    ballot: Rarely<BallotPlan>,
     decree: DecreePlan,
 }
 
@@ -75,10 +111,10 @@ impl RunPlan {
     #[must_use]
     pub fn proposals(&self) -> Vec<Proposal<Bytes>> {
         let (mut slot, mut ballot) = (self.from.slot(), self.ballot.ballot());
-        let mut run = Vec::with_capacity(self.proposals.len());
-        for plan in &self.proposals {
-            slot = Slot((slot.0 + plan.gap.map_or(0, |gap| gap.0)) % LIMIT);
-            ballot = plan.ballot.map_or(ballot, BallotPlan::ballot);
+        let mut run = Vec::with_capacity(self.proposals.0.len());
+        for plan in &self.proposals.0 {
+            slot = Slot((slot.0 + plan.gap.0.map_or(0, |gap| gap.0)) % LIMIT);
+            ballot = plan.ballot.0.map_or(ballot, BallotPlan::ballot);
             let decree = match &plan.decree {
                 DecreePlan::Noop => Kind::Noop,
                 DecreePlan::Short(bytes) => Kind::App(Bytes::copy_from_slice(bytes)),

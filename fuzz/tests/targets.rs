@@ -4,10 +4,11 @@
 //! door does not pass for one that looked inside.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use bolero::check;
-use synod_fuzz::plan::RecordPlan;
-use synod_fuzz::{record, replay, wire};
+use synod_fuzz::plan::{Many, RecordPlan};
+use synod_fuzz::{record, replay, replica, wire};
 
 /// Inputs per target.
 const ITERATIONS: usize = 20_000;
@@ -73,12 +74,50 @@ fn records_replay_to_the_same_state_from_bytes() {
     check!()
         .with_iterations(ITERATIONS)
         .with_max_len(2048)
-        .with_arbitrary::<Vec<RecordPlan>>()
+        .with_arbitrary::<Many<RecordPlan>>()
         .for_each(|log| {
-            let state = replay::replay(log);
+            let state = replay::replay(&log.0);
             open.count(state.is_some_and(|slots| slots > 0));
             gap.count(state.is_none());
         });
     open.assert("a state with open slots");
     gap.assert("a log with a gap");
+}
+
+#[test]
+fn no_peer_makes_a_replica_panic_or_break_its_word() {
+    let [promised, accepted, led, decided, decided_as_leader] = [const { Reached::none() }; 5];
+    let [learned, read_back, served_from_log, restarted, refused] = [const { Reached::none() }; 5];
+    check!()
+        .with_iterations(ITERATIONS / 10)
+        .with_shrink_time(Duration::ZERO)
+        .with_max_len(4096)
+        .with_arbitrary::<replica::Case>()
+        .for_each(|case| {
+            // Taking operations out makes shorter stories than zeroing bytes of the input.
+            let reached = replica::attempt(case).unwrap_or_else(|_| {
+                let short = replica::shortest(case);
+                panic!("{}\nthe shortest story: {short:#?}", replica::attempt(&short).unwrap_err())
+            });
+            promised.count(reached.promised);
+            accepted.count(reached.accepted);
+            led.count(reached.led_others);
+            decided.count(reached.decided);
+            decided_as_leader.count(reached.decided_as_leader);
+            learned.count(reached.learned);
+            read_back.count(reached.read_back);
+            served_from_log.count(reached.served_from_log);
+            restarted.count(reached.restarted_with_open_slots);
+            refused.count(reached.refused_a_message);
+        });
+    promised.assert("a promise");
+    accepted.assert("an accepted");
+    led.assert("a leader of others");
+    decided.assert("a decision");
+    decided_as_leader.assert("a decision of its own");
+    learned.assert("a decree learned");
+    read_back.assert("a delivery from the log");
+    served_from_log.assert("a peer served from the log");
+    restarted.assert("a restart with open slots");
+    refused.assert("a message refused");
 }

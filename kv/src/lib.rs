@@ -17,10 +17,30 @@
 //! * [`resp`] reads and writes the protocol of the clients;
 //! * [`command`] is the table of commands: what to check, what to answer at once, what to submit;
 //! * [`store`] is the replicated state and the bytes of the requests that change it;
-//! * [`integer`] and [`chance`] serve them all.
+//! * [`server`] is the client port: connections, pipelines, limits;
+//! * [`config`] reads and checks the settings, [`cli`] the command line;
+//! * [`serve`] puts these together with a node: one replica;
+//! * [`demo`] shows a fail-over on [`local`] replicas: its [`writers`] keep a [`ledger`] of what they
+//!   were told, which is compared with what is there in the end;
+//! * [`bench`](mod@bench) puts load on running replicas;
+//! * [`client`] is the small client that these use, [`progress`] their line of progress,
+//!   [`signals`] what ends them; [`integer`] and [`chance`] serve them all.
+#![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod chance;
+pub mod cli;
+pub mod client;
 pub mod command;
+pub mod config;
+pub mod demo;
 pub mod integer;
+pub mod ledger;
+pub mod local;
+pub mod progress;
 pub mod resp;
+pub mod serve;
+pub mod server;
+pub mod signals;
 pub mod store;
+pub mod writers;

@@ -196,7 +196,7 @@ pub enum OpenError {
         /// What does not fit.
         what: String,
     },
-    /// A value of the configuration is out of its range.
+    /// A limit of the configuration is out of its range.
     Config {
         /// Which.
         name: &'static str,

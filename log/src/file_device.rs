@@ -45,7 +45,12 @@ impl FileDevice {
                 return Err(IoFailure::new("lock", path.display(), &error).into());
             }
         }
-        write_pid(&mut lock).map_err(|error| denied_or(error, "write", &path))?;
+        match write_pid(&mut lock) {
+            Ok(()) => {}
+            // The number is a courtesy. A full disk must not keep a log from starting to make space.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            Err(error) => return Err(denied_or(error, "write", &path)),
+        }
         Ok(Self { directory: Arc::new(directory.to_path_buf()), lock: Some(Arc::new(lock)) })
     }
 

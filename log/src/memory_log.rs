@@ -20,14 +20,34 @@ pub struct MemoryLog {
     staged_upto: WriteId,
     durable: WriteId,
     bytes_max: usize,
-    held: Arc<Mutex<Slots>>,
+    when_full: WhenFull,
+    /// Of the record staged last.
+    decided: Slot,
+    held: Arc<Mutex<Held>>,
     failed: Option<LogError>,
+}
+
+/// What an in-memory log does when it is full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhenFull {
+    /// It fails like a full disk, and the replica stops.
+    Fail,
+    /// It forgets the oldest decided decrees. A replica that lags behind further than that cannot
+    /// catch up from this log any more.
+    ForgetOldest,
 }
 
 /// Reads from a [`MemoryLog`].
 #[derive(Clone, Debug)]
 pub struct MemoryReader {
-    held: Arc<Mutex<Slots>>,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    slots: Slots,
+    /// The first slot that was not forgotten.
+    retained: Slot,
 }
 
 impl MemoryLog {
@@ -35,11 +55,23 @@ impl MemoryLog {
     /// starts from. A log that is full fails like a full disk.
     #[must_use]
     pub fn new(incarnation: Incarnation, bytes_max: usize) -> (Self, Recovered<Bytes>) {
+        Self::with(incarnation, bytes_max, WhenFull::Fail)
+    }
+
+    /// [`new`](Self::new), and what to do when it is full.
+    #[must_use]
+    pub fn with(
+        incarnation: Incarnation,
+        bytes_max: usize,
+        when_full: WhenFull,
+    ) -> (Self, Recovered<Bytes>) {
         let log = Self {
             staged: Vec::new(),
             staged_upto: WriteId(0),
             durable: WriteId(0),
             bytes_max,
+            when_full,
+            decided: Slot::ZERO,
             held: Arc::default(),
             failed: None,
         };
@@ -65,6 +97,7 @@ impl Log for MemoryLog {
             return self.fail(LogError::OutOfOrder { last: self.staged_upto, id });
         }
         self.staged_upto = id;
+        self.decided = record.decided;
         match record.body {
             Body::Accepted(run) => self.staged.extend(run.iter().map(|p| (false, p.clone()))),
             Body::Learned(run) => self.staged.extend(run.iter().map(|p| (true, p.clone()))),
@@ -80,9 +113,14 @@ impl Log for MemoryLog {
         }
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         for (learned, proposal) in self.staged.drain(..) {
-            held.put(learned, proposal);
+            held.slots.put(learned, proposal);
         }
-        let over = held.bytes().saturating_sub(self.bytes_max);
+        while self.when_full == WhenFull::ForgetOldest && held.slots.bytes() > self.bytes_max {
+            // What is not decided is never forgotten.
+            let Some(retained) = held.slots.forget_first(self.decided) else { break };
+            held.retained = retained;
+        }
+        let over = held.slots.bytes().saturating_sub(self.bytes_max);
         drop(held);
         if over > 0 {
             let what = format!("the in-memory log of {} bytes", self.bytes_max);
@@ -120,10 +158,45 @@ impl ReadBack for MemoryReader {
         most: Most,
     ) -> Result<Vec<Proposal<Bytes>>, LogError> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(held.run(from, end, most))
+        Ok(held.slots.run(from, end, most))
     }
 
     fn retained(&self) -> Slot {
-        Slot::ZERO
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).retained
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synod_core::{Ballot, Kind, NodeId};
+
+    use super::*;
+
+    fn put(log: &mut MemoryLog, slot: u64, decided: u64) -> Result<(), LogError> {
+        let ballot = Ballot { round: 1, node: NodeId(1) };
+        let run =
+            [Proposal { slot: Slot(slot), ballot, decree: Kind::App(Bytes::from(vec![0; 40])) }];
+        let (decided, body) = (Slot(decided), Body::Accepted(&run));
+        log.stage(WriteId(slot + 1), Record { promised: ballot, decided, body })?;
+        log.write().map(drop)
+    }
+
+    #[test]
+    fn only_what_is_decided_is_forgotten() {
+        let (mut log, _) = MemoryLog::with(Incarnation(1), 100, WhenFull::ForgetOldest);
+        for slot in 0..5 {
+            put(&mut log, slot, slot).expect("the oldest is forgotten");
+        }
+        let mut reader = log.reader();
+        assert_eq!(reader.retained(), Slot(3));
+        let most = Most { slots: 10, bytes: 1000 };
+        assert_eq!(reader.read(Slot(2), Slot(5), most), Ok(vec![]));
+        assert_eq!(reader.read(Slot(3), Slot(5), most).map(|run| run.len()), Ok(2));
+        // Nothing is decided, so nothing can be forgotten.
+        let (mut log, _) = MemoryLog::with(Incarnation(1), 100, WhenFull::ForgetOldest);
+        for slot in 0..2 {
+            put(&mut log, slot, 0).expect("there is space");
+        }
+        assert!(matches!(put(&mut log, 2, 0), Err(LogError::Full { wanted_bytes: 20, .. })));
     }
 }

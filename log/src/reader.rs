@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use synod_core::record::Decoder;
-use synod_core::{Body, Proposal, Slot};
+use synod_core::{Body, Incarnation, Proposal, Slot};
 
 use crate::device::read_full;
 use crate::index::{Index, Place};
@@ -21,12 +21,14 @@ pub struct FileReader<D: Device> {
     /// The segment read last, which is most likely read next.
     open: Option<(u64, D::File)>,
     decoder: Decoder,
+    incarnation: Incarnation,
 }
 
 impl<D: Device> FileReader<D> {
-    pub(crate) fn new(device: &D, index: &Arc<Mutex<Index>>) -> Self {
+    pub(crate) fn new(device: &D, index: &Arc<Mutex<Index>>, incarnation: Incarnation) -> Self {
         let (device, index) = (device.for_reading(), Arc::clone(index));
-        Self { device, index, open: None, decoder: Decoder::with_crc(crc32c::crc32c_append) }
+        let decoder = Decoder::with_crc(crc32c::crc32c_append);
+        Self { device, index, open: None, decoder, incarnation }
     }
 
     /// Reads one place and puts what it holds of `from..end` into `slots`.
@@ -40,8 +42,16 @@ impl<D: Device> FileReader<D> {
         let mut rest = self.load(place)?;
         while !rest.is_empty() {
             let offset = place.offset + place.bytes - rest.len() as u64;
-            let Ok(decoded) = self.decoder.decode(&rest) else {
-                return Err(self.damaged(place, offset));
+            let position = place.position + (offset - place.offset);
+            let decoded = match self.decoder.decode(&rest) {
+                // A sound record at another place than it names was put there by mistake.
+                Ok(decoded)
+                    if decoded.stamp.position == position
+                        && decoded.header.incarnation == self.incarnation =>
+                {
+                    decoded
+                }
+                Ok(_) | Err(_) => return Err(damaged(&self.device, place, offset)),
             };
             let (learned, run) = match decoded.record.body {
                 Body::Accepted(run) => (false, run),
@@ -75,21 +85,9 @@ impl<D: Device> FileReader<D> {
             .map_err(|error| IoFailure::new("read", self.device.describe(&name), &error))?;
         self.open = Some((place.segment, file));
         if read < bytes.len() {
-            return Err(self.damaged(place, place.offset + read as u64));
+            return Err(damaged(&self.device, place, place.offset + read as u64));
         }
         Ok(bytes.freeze())
-    }
-
-    fn damaged(&self, place: Place, offset: u64) -> LogError {
-        LogError::Damaged(Damage {
-            fault: Fault::Record,
-            file: self.device.describe(&segment_name(place.segment)),
-            offset,
-            position: place.position + (offset - place.offset),
-            proven: place.position + place.bytes,
-            from: place.slots.from,
-            legible_again: Some(place.slots.end),
-        })
     }
 }
 
@@ -100,7 +98,7 @@ impl<D: Device> ReadBack for FileReader<D> {
         end: Slot,
         most: Most,
     ) -> Result<Vec<Proposal<Bytes>>, LogError> {
-        let mut end = end.min(from.plus(most.slots.max(1) as u64));
+        let mut end = end.min(Slot(from.0.saturating_add(most.slots.max(1) as u64)));
         let places = {
             let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
             if from < index.retained() { Vec::new() } else { index.places(from, end) }
@@ -125,7 +123,7 @@ impl<D: Device> ReadBack for FileReader<D> {
 
 impl<D: Device> Clone for FileReader<D> {
     fn clone(&self) -> Self {
-        Self::new(&self.device, &self.index)
+        Self::new(&self.device, &self.index, self.incarnation)
     }
 }
 
@@ -133,4 +131,16 @@ impl<D: Device> std::fmt::Debug for FileReader<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FileReader").finish_non_exhaustive()
     }
+}
+
+fn damaged<D: Device>(device: &D, place: Place, offset: u64) -> LogError {
+    LogError::Damaged(Damage {
+        fault: Fault::Record,
+        file: device.describe(&segment_name(place.segment)),
+        offset,
+        position: place.position + (offset - place.offset),
+        proven: place.position + place.bytes,
+        from: place.slots.from,
+        legible_again: Some(place.slots.end),
+    })
 }

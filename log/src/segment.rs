@@ -1,4 +1,6 @@
-//! Segments: their names and their headers.
+//! The format of segment files: their names, their headers, and what their order means.
+//!
+//! The records in them are those of [`synod_core::record`].
 //!
 //! A log is an endless stream of bytes; the **position** of a record is where it starts in that
 //! stream. The stream is cut into segments, files of a fixed size named `00000000.seg`,

@@ -75,7 +75,7 @@ impl SimDevice {
     }
 
     /// Cuts the power in the middle of the change number `nth` that is made from now on, from 0:
-    /// that one and all later calls fail. What is kept is decided by [`power_cut`](Self::power_cut).
+    /// that one and all later calls fail. [`power_cut`](Self::power_cut) decides what is kept.
     pub fn power_fails_at(&self, nth: u64) {
         self.disk().faults.power_fails_at(nth);
     }
@@ -84,6 +84,12 @@ impl SimDevice {
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.disk().faults.changes()
+    }
+
+    /// How many bytes were read from it so far.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.disk().bytes_read
     }
 
     /// Gives the disk so many bytes for all files together. It has no limit at first.

@@ -36,6 +36,13 @@ impl Slots {
         self.held.insert(slot, Held { proposal, learned });
     }
 
+    /// Forgets the first slot, if it is below `end`. Returns the first slot that is left.
+    pub(crate) fn forget_first(&mut self, end: Slot) -> Option<Slot> {
+        let first = self.held.first_entry().filter(|first| *first.key() < end)?;
+        self.bytes -= first.remove().proposal.decree.size_bytes();
+        Some(self.held.first_key_value().map_or(end, |(slot, _)| *slot))
+    }
+
     /// The bytes of all decrees.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes

@@ -193,6 +193,33 @@ fn stale_bytes_are_no_records() {
     assert_eq!((found.position, found.from), (2 * record, Slot(2)));
 }
 
+/// The second of two writes in flight is whole and dead (see above). Its bytes turn up in the next
+/// segment, in a recycled block, at the very position that they name: only their generation tells.
+#[test]
+fn a_dead_record_of_an_earlier_generation_stays_dead() {
+    let device = SimDevice::new(512);
+    let (mut log, _) = open(&device).expect("a new log");
+    put_synced(&mut log, 0);
+    put(&mut log, 1);
+    put(&mut log, 2);
+    let _ = log.write().expect("a write").expect("two records");
+    let device = device.power_cut(Keep::Everything);
+    let record = five().1 as usize;
+    let dead = device.contents(FIRST).expect("a segment")[HEADER as usize..][2 * record..]
+        [..record]
+        .to_vec();
+    assert!(device.rot(FIRST, HEADER + record as u64 + 8, 1), "the first is torn");
+
+    let (mut log, _) = open(&device).expect("it starts");
+    put_synced(&mut log, 1);
+    let device = device.power_cut(Keep::Nothing);
+    let mut bytes = device.contents("00000001.seg").expect("the segment of the next run");
+    bytes[HEADER as usize..][record..][..record].copy_from_slice(&dead);
+    device.put("00000001.seg", &bytes);
+    let (_, recovered) = open(&device).expect("it starts");
+    assert_eq!(recovered.promised, ballot(2));
+}
+
 #[test]
 fn a_lost_write_is_reported_once_it_was_proven() {
     for fault in [DeviceFault::Lost, DeviceFault::Misdirected(1024)] {
@@ -309,6 +336,25 @@ fn a_reader_reports_what_rots_while_the_log_runs() {
     };
     assert_eq!(found.offset, HEADER + five().1);
     put_synced(&mut log, 3);
+}
+
+/// A sound record, at another place than it names.
+#[test]
+fn a_reader_reports_a_misplaced_record() {
+    let device = SimDevice::new(512);
+    let (mut log, _) = open(&device).expect("a new log");
+    for slot in 0..3 {
+        put_synced(&mut log, slot);
+    }
+    let record = five().1 as usize;
+    let mut bytes = device.contents(FIRST).expect("a segment");
+    let records = &mut bytes[HEADER as usize..];
+    records.copy_within(..record, record);
+    device.put(FIRST, &bytes);
+    let Err(LogError::Damaged(found)) = log.reader().read(Slot(0), Slot(3), ALL) else {
+        panic!("the damage was not noticed");
+    };
+    assert_eq!(found.position, record as u64);
 }
 
 /// A decree may hold what looks like records, even true copies of records of this very log.

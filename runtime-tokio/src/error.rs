@@ -49,7 +49,7 @@ pub enum NodeError {
     Log(LogError),
     /// Decided slots could not be read back from the log, so that the state cannot be rebuilt.
     ReadBack(LogError),
-    /// The thread of the log is gone.
+    /// A thread of the log is gone.
     LogThread,
     /// The node panicked, most likely in the state machine, or its runtime was shut down.
     Died,
@@ -87,7 +87,7 @@ impl fmt::Display for NodeError {
             Self::ReadBack(error) => {
                 write!(f, "the log cannot be read back, and the node stopped: {error}")
             }
-            Self::LogThread => f.write_str("the thread of the log is gone, and the node stopped"),
+            Self::LogThread => f.write_str("a thread of the log is gone, and the node stopped"),
             Self::Died => f.write_str("the node panicked, or its runtime was shut down"),
         }
     }

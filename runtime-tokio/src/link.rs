@@ -71,10 +71,13 @@ impl Link {
         loop {
             match self.dial().await {
                 Ok(stream) => {
-                    failures = 0;
+                    let since = tokio::time::Instant::now();
                     if self.use_up(stream).await.is_break() {
                         return;
                     }
+                    // A peer that welcomes and hangs up at once is not to be dialled at full speed.
+                    let lasted = since.elapsed() >= redial_max;
+                    failures = if lasted { 0 } else { failures.saturating_add(1) };
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);

@@ -174,9 +174,14 @@ impl<R> Sources<R> {
                 None => turn.failed = Some(NodeError::LogThread),
             }
         }
-        while let Poll::Ready(Some(answer)) = self.answers.poll_recv(cx) {
+        while turn.failed.is_none()
+            && let Poll::Ready(answer) = self.answers.poll_recv(cx)
+        {
             is_ready = true;
-            turn.answers.push(answer);
+            match answer {
+                Some(answer) => turn.answers.push(answer),
+                None => turn.failed = Some(NodeError::LogThread),
+            }
         }
         is_ready
     }

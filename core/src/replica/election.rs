@@ -235,7 +235,7 @@ impl<D: Decree> Replica<D> {
     fn may_campaign(&self) -> bool {
         let is_idle = self.phase1.ballot().is_none() && self.phase2.ballot().is_none();
         is_idle
-            && self.election.highest_round + 1 < Ballot::ROUND_LIMIT
+            && self.next_ballot().round < Ballot::ROUND_LIMIT
             && self.roster.votes_durably()
             && self.election.followed.is_none()
             && self.now >= self.election.quiet_until
@@ -254,12 +254,17 @@ impl<D: Decree> Replica<D> {
         self.others().filter(agrees).fold(NodeSet::of(self.me), NodeSet::with)
     }
 
+    /// The ballot of the next campaign: above every ballot promised or heard of.
+    fn next_ballot(&self) -> Ballot {
+        let highest = self.election.highest_round.max(self.acceptor.promised.round);
+        Ballot { round: highest + 1, node: self.config.node }
+    }
+
     /// Starts phase 1 in a ballot above every ballot heard of (C2).
     fn campaign(&mut self) {
         let both = self.config.configuration.quorums().both();
         requires!(R12QuorumAgrees, self.leaderless_quorum().len() >= both);
-        let highest = self.election.highest_round.max(self.acceptor.promised.round);
-        let ballot = Ballot { round: highest + 1, node: self.config.node };
+        let ballot = self.next_ballot();
         ensures!(C2BallotFresh, ballot > self.acceptor.promised);
         self.promise(ballot);
         self.election.highest_round = ballot.round;

@@ -147,7 +147,7 @@ fn judge_run<D>(node: NodeId, from: Slot, proposals: &[Proposal<D>]) -> Result<(
     Ok(())
 }
 
-/// Slots of `from..end` in order, each at a ballot that can have come before the promise.
+/// A proposal for each slot of `from..end`, at a ballot that can have come before the promise.
 fn judge_report<D>(
     node: NodeId,
     promised: Ballot,
@@ -155,15 +155,15 @@ fn judge_report<D>(
     end: Slot,
     proposals: &[Proposal<D>],
 ) -> Result<(), PeerMisbehaved> {
-    let mut floor = from;
+    judge_run(node, from, proposals)?;
+    // R1: no log has a gap above `decided`, so a part without proposals is an empty one.
+    if from.plus(proposals.len() as u64) != end {
+        return Err(PeerMisbehaved::SlotsNotContiguous(node, end));
+    }
     for proposal in proposals {
-        if proposal.slot < floor || proposal.slot >= end {
-            return Err(PeerMisbehaved::SlotsNotContiguous(node, proposal.slot));
-        }
         if proposal.ballot > promised || proposal.ballot.is_zero() {
             return Err(PeerMisbehaved::BadBallot(node, proposal.ballot));
         }
-        floor = proposal.slot.next();
     }
     Ok(())
 }

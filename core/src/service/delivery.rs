@@ -245,3 +245,7 @@ impl Delivery {
         self.last
     }
 }
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

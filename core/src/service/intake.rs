@@ -136,3 +136,118 @@ impl Intake {
         Some((MemberIndex(place as u8), taking.number, taking.last))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use bytes::BytesMut;
+
+    use super::super::batch::Writer;
+    use super::*;
+    use crate::{Boot, Incarnation, NodeId};
+
+    const BALLOT: Ballot = Ballot { round: 3, node: NodeId(1) };
+    const MEMBER: MemberIndex = MemberIndex(1);
+
+    fn origin(boot: u64) -> Origin {
+        Origin { node: NodeId(2), incarnation: Incarnation(8), boot: Boot(boot) }
+    }
+
+    fn intake() -> Intake {
+        let mut intake =
+            Intake::new(ServiceLimits { forward_requests_max: 4, ..ServiceLimits::default() });
+        intake.enter(Some(BALLOT));
+        intake
+    }
+
+    fn forward(number: u64, after: u64, requests: &[u64]) -> Forward {
+        let run = requests.first().map(|first| {
+            let mut out = BytesMut::new();
+            let mut writer = Writer::run(&mut out, false, *first);
+            requests.iter().for_each(|request| writer.request(*request, b"x"));
+            writer.end_run();
+            Run::read(&out.freeze()).expect("a sound run")
+        });
+        Forward { number, after, run }
+    }
+
+    /// The last request of each run, and how many there are.
+    fn held(intake: &Intake) -> Vec<(u64, u32)> {
+        intake.runs().map(|(_, run)| (run.last, run.count)).collect()
+    }
+
+    #[test]
+    fn runs_that_follow_each_other_are_taken() {
+        let mut intake = intake();
+        intake.take(MEMBER, origin(1), forward(1, 0, &[4, 5]));
+        intake.take(MEMBER, origin(1), forward(2, 5, &[8]));
+        assert_eq!(held(&intake), [(5, 2), (8, 1)]);
+        assert_eq!(intake.pop_owed(), None, "nobody asked");
+    }
+
+    #[test]
+    fn a_gap_is_dropped_and_told() {
+        let mut intake = intake();
+        intake.take(MEMBER, origin(1), forward(1, 0, &[1]));
+        intake.take(MEMBER, origin(1), forward(3, 2, &[3]));
+        assert_eq!(held(&intake), [(1, 1)]);
+        assert_eq!(intake.pop_owed(), Some((MEMBER, 3, 1)));
+        assert_eq!(intake.pop_owed(), None);
+    }
+
+    #[test]
+    fn what_was_taken_is_not_taken_again() {
+        let mut intake = intake();
+        intake.take(MEMBER, origin(1), forward(1, 0, &[1, 2]));
+        intake.take(MEMBER, origin(1), forward(1, 0, &[1, 2]));
+        intake.take(MEMBER, origin(1), forward(2, 0, &[2, 3]));
+        assert_eq!(held(&intake), [(2, 2), (3, 1)]);
+        // Also when it was proposed meanwhile.
+        intake.proposed(2);
+        intake.take(MEMBER, origin(1), forward(1, 0, &[1, 2]));
+        assert!(intake.is_empty());
+    }
+
+    #[test]
+    fn a_question_is_answered() {
+        let mut intake = intake();
+        intake.take(MEMBER, origin(1), forward(7, 0, &[]));
+        assert_eq!(intake.pop_owed(), Some((MEMBER, 7, 0)));
+    }
+
+    #[test]
+    fn what_exceeds_the_limit_comes_again_later() {
+        let mut intake = intake();
+        intake.take(MEMBER, origin(1), forward(1, 0, &[1, 2, 3]));
+        intake.take(MEMBER, origin(1), forward(2, 3, &[4, 5]));
+        assert_eq!(held(&intake), [(3, 3)]);
+        intake.proposed(1);
+        intake.take(MEMBER, origin(1), forward(3, 3, &[4, 5]));
+        assert_eq!(held(&intake), [(5, 2)]);
+    }
+
+    #[test]
+    fn another_ballot_starts_from_nothing() {
+        let mut intake = intake();
+        intake.take(MEMBER, origin(1), forward(1, 0, &[1]));
+        let next = Ballot { round: 5, ..BALLOT };
+        intake.enter(Some(next));
+        assert!(intake.is_empty());
+        assert!(intake.acts_in(next) && !intake.acts_in(BALLOT));
+        intake.take(MEMBER, origin(1), forward(1, 0, &[1]));
+        assert_eq!(held(&intake), [(1, 1)]);
+        intake.enter(None);
+        assert!(!intake.acts_in(Ballot::ZERO), "no ballot is not a ballot");
+    }
+
+    #[test]
+    fn a_restarted_member_counts_from_the_start() {
+        let mut intake = intake();
+        intake.take(MEMBER, origin(1), forward(1, 0, &[1, 2, 3]));
+        intake.take(MEMBER, origin(2), forward(1, 0, &[1, 2, 3]));
+        assert_eq!(held(&intake), [(3, 3), (3, 3)]);
+        intake.proposed(2);
+        assert_eq!(intake.takings[1].load, Load::default());
+    }
+}

@@ -337,3 +337,7 @@ fn round_up(deadline: Instant) -> Instant {
     let grain = GRAIN.as_nanos() as u64;
     Instant(deadline.0.div_ceil(grain).saturating_mul(grain))
 }
+
+#[cfg(test)]
+#[path = "pending_tests.rs"]
+mod tests;

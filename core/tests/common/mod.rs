@@ -3,15 +3,23 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub(crate) mod disk;
+pub(crate) mod mail;
+pub(crate) mod oracle;
+pub(crate) mod script;
+pub(crate) mod stage;
+
 use std::collections::VecDeque;
 use std::fmt;
 
-use synod_core::record::Replay;
 use synod_core::{
-    Action, Ballot, Beat, Body, Boot, ClusterId, Config, Configuration, Decree, Event, GroupId,
-    Header, Incarnation, Instant, Kind, Message, NodeId, NodeSet, PeerMisbehaved, Proposal, Record,
-    Recovered, Replica, Slot, WriteId,
+    Action, Ballot, Boot, ClusterId, Config, Configuration, Decree, Event, GroupId, Header,
+    Incarnation, Instant, Kind, Message, NodeId, NodeSet, PeerMisbehaved, Replica, Slot, Standing,
 };
+
+use disk::{Written, read_back, recover, show_record};
+use mail::Parcel;
+use oracle::Oracle;
 
 /// A decree with a name of one letter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,41 +43,6 @@ impl fmt::Display for Letter {
     }
 }
 
-/// A message that waits for delivery.
-#[derive(Clone, Debug)]
-pub(crate) struct Parcel {
-    pub(crate) header: Header,
-    pub(crate) text: String,
-    pub(crate) name: &'static str,
-    content: Content,
-}
-
-/// A message with its proposals owned.
-#[derive(Clone, Debug)]
-enum Content {
-    Plain(Message<'static, Letter>),
-    Promise(Ballot, Slot, Slot, Slot, Slot, Slot, Vec<Proposal<Letter>>),
-    Accept(Ballot, Slot, Vec<Proposal<Letter>>, Slot),
-    Learned(Slot, Vec<Proposal<Letter>>, Slot),
-}
-
-/// A record with its content owned.
-#[derive(Clone, Debug)]
-pub(crate) struct Written {
-    pub(crate) id: WriteId,
-    pub(crate) promised: Ballot,
-    pub(crate) decided: Slot,
-    body: OwnedBody,
-}
-
-#[derive(Clone, Debug)]
-enum OwnedBody {
-    Mark,
-    Accepted(Vec<Proposal<Letter>>),
-    Learned(Vec<Proposal<Letter>>),
-    Roster(bool, Vec<(NodeId, Incarnation)>),
-}
-
 /// One node: its replica, its disk, its mail.
 pub(crate) struct Node {
     pub(crate) replica: Replica<Letter>,
@@ -80,7 +53,12 @@ pub(crate) struct Node {
     /// Records that survive a crash.
     pub(crate) disk: Vec<Written>,
     pub(crate) is_up: bool,
-    applied_durably: Slot,
+    /// The first slot that the log can still read back; a snapshot holds what lies below.
+    pub(crate) retained: Slot,
+    /// How far the clock of this node runs ahead of the cluster's, in nanoseconds.
+    pub(crate) ahead: u64,
+    /// The standing in the trace.
+    shown: (Standing, Ballot),
 }
 
 /// The cluster.
@@ -90,6 +68,9 @@ pub(crate) struct Cluster {
     /// What happened since it was read last, one line each.
     pub(crate) trace: Vec<String>,
     pub(crate) show_beats: bool,
+    /// Links that lose everything, as (from, to).
+    pub(crate) cut: Vec<(u64, u64)>,
+    oracle: Oracle,
 }
 
 impl Cluster {
@@ -107,24 +88,21 @@ impl Cluster {
             change(&mut config);
             let mut disk = Vec::new();
             if formed {
-                let body = OwnedBody::Roster(true, roster());
-                let (promised, decided) = (Ballot::ZERO, Slot::ZERO);
-                disk.push(Written { id: WriteId(0), promised, decided, body });
+                disk.push(Written::roster(roster()));
             }
-            let recovered = recover(&disk, Incarnation(id.0), Boot(1));
+            let recovered = recover(&disk, (Incarnation(id.0), Boot(1)), Slot::ZERO);
             let replica = Replica::new(config, recovered, Instant::ZERO).expect("sound");
-            Node {
-                replica,
-                delivered: Vec::new(),
-                inbox: VecDeque::new(),
-                pending: VecDeque::new(),
-                disk,
-                is_up: true,
-                applied_durably: Slot::ZERO,
-            }
+            Node::new(replica, disk)
         });
         let nodes = nodes.collect();
-        Self { nodes, now: Instant::ZERO, trace: Vec::new(), show_beats: false }
+        Self {
+            nodes,
+            now: Instant::ZERO,
+            trace: Vec::new(),
+            show_beats: false,
+            cut: Vec::new(),
+            oracle: Oracle::default(),
+        }
     }
 
     pub(crate) fn node(&mut self, id: u64) -> &mut Node {
@@ -135,18 +113,59 @@ impl Cluster {
         &self.nodes[id as usize - 1].replica
     }
 
+    /// The ids of all nodes.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u64> + use<> {
+        1..=self.nodes.len() as u64
+    }
+
+    /// The clock of `id`.
+    pub(crate) fn clock(&self, id: u64) -> Instant {
+        Instant(self.now.0 + self.nodes[id as usize - 1].ahead)
+    }
+
+    /// Pushes an event into `id`, which is up.
+    pub(crate) fn push(&mut self, id: u64, event: Event<'_, Letter>) -> Result<(), PeerMisbehaved> {
+        let now = self.clock(id);
+        let outcome = self.node(id).replica.handle(now, event);
+        self.note_standing(id);
+        outcome
+    }
+
     /// Carries out everything that is due at `id`.
     pub(crate) fn drain(&mut self, id: u64) {
-        while self.nodes[id as usize - 1].is_up && self.step(id) {}
+        self.note_standing(id);
+        let mut actions = 0;
+        while self.nodes[id as usize - 1].is_up && self.step(id) {
+            actions += 1;
+            assert!(actions < 100_000, "node {id} does not come to rest");
+        }
+    }
+
+    fn note_standing(&mut self, id: u64) {
+        let node = self.node(id);
+        let standing = node.replica.standing();
+        let ballot = match standing {
+            Standing::Following => Ballot::ZERO,
+            Standing::Preparing | Standing::Leading => node.replica.promised(),
+        };
+        if node.shown == (standing, ballot) {
+            return;
+        }
+        node.shown = (standing, ballot);
+        self.trace.push(match standing {
+            Standing::Following => format!("n{id} Following"),
+            Standing::Preparing | Standing::Leading => format!("n{id} {standing:?} {ballot}"),
+        });
     }
 
     fn step(&mut self, id: u64) -> bool {
         let members = self.node(id).replica.config().configuration.members().to_vec();
-        let show_beats = self.show_beats;
+        let (show_beats, now) = (self.show_beats, self.clock(id));
         let header = self.node(id).replica.header();
         let node = &mut self.nodes[id as usize - 1];
         let Some(action) = node.replica.poll() else { return false };
         let mut mail = None;
+        let mut event = None;
         let line = match action {
             Action::Persist { id: write, record } => {
                 let line = format!("n{id} ⇒ disk w{} {}", write.0, show_record(&record));
@@ -154,6 +173,7 @@ impl Cluster {
                 Some(line)
             }
             Action::Send { to, message } => {
+                self.oracle.sent(&header, &message);
                 let text = message.to_string();
                 let names: Vec<String> =
                     to.iter().map(|to| format!("n{}", members[to.place()])).collect();
@@ -163,26 +183,28 @@ impl Cluster {
             }
             Action::Deliver { chosen } => {
                 let line = chosen.iter().map(|p| format!(" {p}")).collect::<String>();
-                for proposal in chosen {
-                    node.delivered.push((proposal.slot, proposal.decree.clone()));
-                }
+                self.oracle.delivered(&header, chosen);
+                node.delivered.extend(chosen.iter().map(|p| (p.slot, p.decree.clone())));
                 let end = chosen.last().map(|p| p.slot.next()).expect("not empty");
-                node.replica.handle(self.now, Event::Applied { end }).expect("own event");
+                event = Some(Event::Applied { end });
                 Some(format!("n{id} decided{line}"))
             }
             Action::DeliverFromLog { from, end } => {
                 let chosen = read_back(&node.disk, from, end);
+                self.oracle.delivered(&header, &chosen);
                 node.delivered.extend(chosen.iter().map(|p| (p.slot, p.decree.clone())));
-                node.replica.handle(self.now, Event::Applied { end }).expect("own event");
+                event = Some(Event::Applied { end });
                 Some(format!("n{id} reads back {from}..{end}"))
             }
             Action::CatchUp { to, from, end, decided } => {
+                // As many as one message holds.
+                let most = node.replica.config().limits.run_slots_max as u64;
+                let end = end.min(from.plus(most));
                 let chosen = read_back(&node.disk, from, end);
-                let end = from.plus(chosen.len() as u64);
                 let message = Message::Learned { from, proposals: &chosen, decided };
                 let index = node.replica.config().configuration.index_of(to).expect("member");
                 mail = Some((NodeSet::of(index), Parcel::new(header, &message)));
-                node.replica.handle(self.now, Event::CaughtUp { to, end }).expect("own event");
+                event = Some(Event::CaughtUp { to, end });
                 Some(format!("n{id} → n{to}  {message} from its log"))
             }
             Action::LeaderChanged { leader } => Some(match leader {
@@ -190,25 +212,37 @@ impl Cluster {
                 None => format!("n{id} leader none"),
             }),
         };
-        if let Some((to, parcel)) = mail {
-            for member in to.iter() {
-                self.nodes[member.place()].inbox.push_back(parcel.clone());
-            }
-        }
         self.trace.extend(line);
+        if let Some(event) = event {
+            self.node(id).replica.handle(now, event).expect("own event");
+        }
+        if let Some((to, parcel)) = mail {
+            self.post(id, to, &parcel);
+        }
+        self.note_standing(id);
         true
     }
 
-    /// Delivers one waiting message to `id`, then everything due there.
+    /// Puts mail into the boxes of `to`, but for links that are cut.
+    fn post(&mut self, from: u64, to: NodeSet, parcel: &Parcel) {
+        for member in to.iter() {
+            let place = member.place();
+            if !self.cut.contains(&(from, place as u64 + 1)) {
+                self.nodes[place].inbox.push_back(parcel.clone());
+            }
+        }
+    }
+
+    /// Delivers one message to `id`, if it is up. Nothing is drained yet.
     pub(crate) fn deliver(&mut self, id: u64, parcel: &Parcel) -> Result<(), PeerMisbehaved> {
         if !self.node(id).is_up {
             return Ok(());
         }
-        let now = self.now;
-        let outcome = parcel.with(|message| {
-            let event = Event::Received { header: parcel.header, message };
-            self.node(id).replica.handle(now, event)
-        });
+        let outcome = parcel
+            .with(|message| self.push(id, Event::Received { header: parcel.header, message }));
+        if let Err(fault) = outcome {
+            self.trace.push(format!("n{id} drops {}: {fault}", parcel.name));
+        }
         outcome
     }
 
@@ -224,15 +258,19 @@ impl Cluster {
         outcome
     }
 
-    /// The disk of `id` confirms its oldest `count` writes.
+    /// The disk of `id` confirms its oldest `count` writes, with one watermark; then everything
+    /// due there.
     pub(crate) fn persist(&mut self, id: u64, count: usize) {
-        let now = self.now;
         let node = self.node(id);
-        for _ in 0..count {
-            let Some(written) = node.pending.pop_front() else { break };
-            let upto = written.id;
-            node.disk.push(written);
-            node.replica.handle(now, Event::Persisted { upto }).expect("own event");
+        if !node.is_up {
+            return;
+        }
+        let count = count.min(node.pending.len());
+        let confirmed: Vec<Written> = node.pending.drain(..count).collect();
+        let upto = confirmed.last().map(|written| written.id);
+        node.disk.extend(confirmed);
+        if let Some(upto) = upto {
+            self.push(id, Event::Persisted { upto }).expect("own event");
         }
         self.drain(id);
     }
@@ -240,15 +278,14 @@ impl Cluster {
     /// Lets time pass; every node that is up gets its deadline.
     pub(crate) fn advance(&mut self, millis: u64) {
         self.now = Instant(self.now.0 + millis * 1_000_000);
-        for id in 1..=self.nodes.len() as u64 {
+        for id in self.ids() {
             self.tick(id);
         }
     }
 
     pub(crate) fn tick(&mut self, id: u64) {
-        let now = self.now;
         if self.node(id).is_up {
-            self.node(id).replica.handle(now, Event::DeadlineReached).expect("own event");
+            self.push(id, Event::DeadlineReached).expect("own event");
             self.drain(id);
         }
     }
@@ -266,11 +303,11 @@ impl Cluster {
     pub(crate) fn flush(&mut self) {
         for _ in 0..1000 {
             let mut busy = false;
-            for id in 1..=self.nodes.len() as u64 {
+            for id in self.ids() {
                 busy |= !self.node(id).inbox.is_empty() || !self.node(id).pending.is_empty();
                 self.persist(id, usize::MAX);
-                self.deliver_all(id, usize::MAX).expect("members behave");
-                self.drain(id);
+                // What a test forges or a wiped disk says may be dropped.
+                let _ = self.deliver_all(id, usize::MAX);
             }
             if !busy {
                 return;
@@ -292,14 +329,13 @@ impl Cluster {
 
     /// Starts `id` again from its disk.
     pub(crate) fn restart(&mut self, id: u64) {
-        let now = self.now;
+        let now = self.clock(id);
         let node = self.node(id);
         let Header { incarnation, boot, .. } = node.replica.header();
-        let recovered = recover(&node.disk, incarnation, Boot(boot.0 + 1));
+        let recovered = recover(&node.disk, (incarnation, Boot(boot.0 + 1)), node.retained);
         let config = node.replica.config().clone();
         node.replica = Replica::new(config, recovered, now).expect("the log is sound");
-        node.delivered.clear();
-        node.is_up = true;
+        node.start();
     }
 
     pub(crate) fn leader(&self) -> Option<u64> {
@@ -309,9 +345,9 @@ impl Cluster {
             .map(|node| node.replica.config().node.0)
     }
 
-    /// Proposes letters at `id`.
+    /// Proposes letters at `id`, one decree each; then everything due there.
     pub(crate) fn propose(&mut self, id: u64, letters: &str) {
-        let now = self.now;
+        let now = self.clock(id);
         for letter in letters.chars().filter(|letter| !letter.is_whitespace()) {
             let node = self.node(id);
             let outcome = node.replica.propose(now, Letter(letter), None);
@@ -334,128 +370,26 @@ impl Cluster {
     }
 }
 
-impl Parcel {
-    pub(crate) fn new(header: Header, message: &Message<'_, Letter>) -> Self {
-        let content = match *message {
-            Message::Promise { ballot, from, end, limit, decided, retained, proposals } => {
-                let proposals = proposals.to_vec();
-                Content::Promise(ballot, from, end, limit, decided, retained, proposals)
-            }
-            Message::Accept { ballot, from, proposals, decided } => {
-                Content::Accept(ballot, from, proposals.to_vec(), decided)
-            }
-            Message::Learned { from, proposals, decided } => {
-                Content::Learned(from, proposals.to_vec(), decided)
-            }
-            Message::Beat(beat) => Content::Plain(Message::Beat(beat)),
-            Message::Prepare { ballot, from } => Content::Plain(Message::Prepare { ballot, from }),
-            Message::Accepted { ballot, end, resend } => {
-                Content::Plain(Message::Accepted { ballot, end, resend })
-            }
-            Message::Nack { refused, promised } => {
-                Content::Plain(Message::Nack { refused, promised })
-            }
-            Message::Learn { from } => Content::Plain(Message::Learn { from }),
-        };
-        Self { header, text: message.to_string(), name: message.name(), content }
-    }
-
-    pub(crate) fn with<R>(&self, act: impl FnOnce(Message<'_, Letter>) -> R) -> R {
-        match &self.content {
-            Content::Plain(message) => act(*message),
-            Content::Promise(ballot, from, end, limit, decided, retained, proposals) => {
-                act(Message::Promise {
-                    ballot: *ballot,
-                    from: *from,
-                    end: *end,
-                    limit: *limit,
-                    decided: *decided,
-                    retained: *retained,
-                    proposals,
-                })
-            }
-            Content::Accept(ballot, from, proposals, decided) => {
-                let (ballot, from, decided) = (*ballot, *from, *decided);
-                act(Message::Accept { ballot, from, proposals, decided })
-            }
-            Content::Learned(from, proposals, decided) => {
-                act(Message::Learned { from: *from, proposals, decided: *decided })
-            }
+impl Node {
+    fn new(replica: Replica<Letter>, disk: Vec<Written>) -> Self {
+        Self {
+            replica,
+            delivered: Vec::new(),
+            inbox: VecDeque::new(),
+            pending: VecDeque::new(),
+            disk,
+            is_up: true,
+            retained: Slot::ZERO,
+            ahead: 0,
+            shown: (Standing::Following, Ballot::ZERO),
         }
     }
 
-    pub(crate) fn beat(&self) -> Option<Beat> {
-        match &self.content {
-            Content::Plain(Message::Beat(beat)) => Some(*beat),
-            _other => None,
-        }
+    /// A new run of the process.
+    pub(crate) fn start(&mut self) {
+        self.delivered.clear();
+        self.inbox.clear();
+        self.shown = (Standing::Following, Ballot::ZERO);
+        self.is_up = true;
     }
-}
-
-impl Written {
-    fn new(id: WriteId, record: &Record<'_, Letter>) -> Self {
-        let body = match record.body {
-            Body::Mark => OwnedBody::Mark,
-            Body::Accepted(run) => OwnedBody::Accepted(run.to_vec()),
-            Body::Learned(run) => OwnedBody::Learned(run.to_vec()),
-            Body::Roster { votes, members } => OwnedBody::Roster(votes, members.to_vec()),
-        };
-        Self { id, promised: record.promised, decided: record.decided, body }
-    }
-
-    fn record(&self) -> Record<'_, Letter> {
-        let body = match &self.body {
-            OwnedBody::Mark => Body::Mark,
-            OwnedBody::Accepted(run) => Body::Accepted(run),
-            OwnedBody::Learned(run) => Body::Learned(run),
-            OwnedBody::Roster(votes, members) => Body::Roster { votes: *votes, members },
-        };
-        Record { promised: self.promised, decided: self.decided, body }
-    }
-}
-
-/// What a log would give back.
-fn recover(disk: &[Written], incarnation: Incarnation, boot: Boot) -> Recovered<Letter> {
-    let mut replay = Replay::new();
-    for written in disk {
-        replay.push(&written.record());
-    }
-    replay.finish(incarnation, boot, Slot::ZERO).expect("a contiguous log")
-}
-
-/// The decided slots `from..end` as the log has them: the last record wins, a learned one most.
-fn read_back(disk: &[Written], from: Slot, end: Slot) -> Vec<Proposal<Letter>> {
-    let mut found: Vec<Option<(bool, Proposal<Letter>)>> = vec![None; (end - from) as usize];
-    for written in disk {
-        let (learned, run) = match &written.body {
-            OwnedBody::Accepted(run) => (false, run),
-            OwnedBody::Learned(run) => (true, run),
-            OwnedBody::Mark | OwnedBody::Roster(..) => continue,
-        };
-        for proposal in run.iter().filter(|p| p.slot >= from && p.slot < end) {
-            let place = &mut found[(proposal.slot - from) as usize];
-            if learned || place.as_ref().is_none_or(|(known_learned, _)| !known_learned) {
-                *place = Some((learned, proposal.clone()));
-            }
-        }
-    }
-    found.into_iter().map(|found| found.expect("decided slots are in the log").1).collect()
-}
-
-fn show_record(record: &Record<'_, Letter>) -> String {
-    let body = match record.body {
-        Body::Mark => "mark".to_string(),
-        Body::Accepted(run) => format!("accepted {}", show_run(run)),
-        Body::Learned(run) => format!("learned {}", show_run(run)),
-        Body::Roster { votes, members } => {
-            let met = members.iter().filter(|(_, incarnation)| *incarnation != Incarnation::NONE);
-            format!("roster of {} votes={votes}", met.count())
-        }
-    };
-    format!("{body} promised={} decided={}", record.promised, record.decided)
-}
-
-fn show_run(run: &[Proposal<Letter>]) -> String {
-    let run: Vec<String> = run.iter().map(ToString::to_string).collect();
-    format!("[{}]", run.join(" "))
 }

@@ -21,6 +21,7 @@ pub enum Keep {
 pub(super) struct Disk {
     sector_bytes: usize,
     pub(super) capacity: u64,
+    pub(super) bytes_read: u64,
     /// Counts the runs of the process.
     pub(super) run: u64,
     /// Every file that ever was; names point at them.
@@ -70,6 +71,7 @@ impl Disk {
         Self {
             sector_bytes,
             capacity: u64::MAX,
+            bytes_read: 0,
             run: 0,
             files: Vec::new(),
             names: BTreeMap::new(),
@@ -137,6 +139,7 @@ impl Disk {
             len = len.min(most.max(1));
         }
         into[..len].copy_from_slice(&seen[from..from + len]);
+        self.bytes_read += len as u64;
         Ok(len)
     }
 

@@ -24,10 +24,14 @@ fn every_crash_point(sector_bytes: usize, seed: u64) {
             device.power_fails_at(at);
             assert_eq!(script.run(&device, steps), Fate::PowerFailed);
             let device = device.power_cut(keep);
-            twice += every_crash_point_of_a_start(&device, &script);
+            // Each start after a crash, and for a part of the crashes each crash of that start.
+            drop(script.clone().open(&device.fork()).expect("a log starts after any crash"));
+            if matches!(keep, Keep::Some(some) if some % 3 == at % 3) {
+                twice += every_crash_point_of_a_start(&device, &script);
+            }
         }
     }
-    assert!(twice > changes, "starts were interrupted {twice} times");
+    assert!(twice > changes / 2, "starts were interrupted {twice} times");
 }
 
 /// Returns how often a start was interrupted.
@@ -94,7 +98,7 @@ fn every_crash_point_of_formatting() {
 /// Long random lives: runs that end in power cuts, killed processes, and failing disks.
 #[test]
 fn random_lives() {
-    for seed in 0..300 {
+    for seed in 0..200 {
         let sector_bytes = if seed % 2 == 0 { 512 } else { 4096 };
         story::life(sector_bytes, seed);
     }

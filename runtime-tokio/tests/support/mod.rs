@@ -1,6 +1,8 @@
 //! A cluster of nodes in one process, each on a runtime of its own, over real sockets.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of this")]
 
+pub mod stranger;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
