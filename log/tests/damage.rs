@@ -16,11 +16,17 @@ type Opened = Result<(FileLog<SimDevice>, Recovered<Bytes>), OpenError>;
 const HEADER: u64 = 4096;
 
 fn open(device: &SimDevice) -> Opened {
-    let epoch = Epoch { number: 1, ..Epoch::default() };
-    let (cluster, group, node) = (ClusterId(1), GroupId(0), NodeId(1));
-    let identity = Identity { cluster, group, epoch, node };
+    open_as(device, identity(), Incarnation(7))
+}
+
+fn open_as(device: &SimDevice, identity: Identity, incarnation: Incarnation) -> Opened {
     let config = LogConfig { segment_bytes: 8192, record_bytes_max: 1024 };
-    FileLog::open(device.clone(), identity, config, Incarnation(7))
+    FileLog::open(device.clone(), identity, config, incarnation)
+}
+
+fn identity() -> Identity {
+    let epoch = Epoch { number: 1, ..Epoch::default() };
+    Identity { cluster: ClusterId(1), group: GroupId(0), epoch, node: NodeId(1) }
 }
 
 fn damage(device: &SimDevice) -> Damage {
@@ -218,6 +224,36 @@ fn a_dead_record_of_an_earlier_generation_stays_dead() {
     device.put("00000001.seg", &bytes);
     let (_, recovered) = open(&device).expect("it starts");
     assert_eq!(recovered.promised, ballot(2));
+}
+
+/// A sound record at the right position, of the right generation, from the disk of somebody else.
+#[test]
+fn a_record_of_another_log_is_no_record() {
+    let own = (identity(), Incarnation(7));
+    let others = [
+        (Identity { cluster: ClusterId(2), ..own.0 }, own.1),
+        (Identity { group: GroupId(2), ..own.0 }, own.1),
+        (Identity { node: NodeId(2), ..own.0 }, own.1),
+        (own.0, Incarnation(8)),
+        own,
+    ];
+    for other in others {
+        let ours = SimDevice::new(512);
+        let (mut log, _) = open(&ours).expect("a new log");
+        put_synced(&mut log, 0);
+        let theirs = SimDevice::new(512);
+        let (mut log, _) = open_as(&theirs, other.0, other.1).expect("a new log");
+        put_synced(&mut log, 0);
+        put_synced(&mut log, 1);
+        let mut bytes = ours.contents(FIRST).expect("a segment");
+        let stranger = &theirs.contents(FIRST).expect("a segment")[HEADER as usize..];
+        let record = five().1 as usize;
+        bytes[HEADER as usize..][record..2 * record].copy_from_slice(&stranger[record..2 * record]);
+        let ours = ours.kill();
+        ours.put(FIRST, &bytes);
+        let (_, recovered) = open(&ours).expect("it starts");
+        assert_eq!(recovered.promised, ballot(if other == own { 2 } else { 1 }), "{other:?}");
+    }
 }
 
 #[test]
