@@ -47,7 +47,7 @@ impl FileDevice {
         }
         match write_pid(&mut lock) {
             Ok(()) => {}
-            // The number is a courtesy. A full disk must not keep a log from starting to make space.
+            // The number is a courtesy: a full disk must not keep a log from starting.
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
             Err(error) => return Err(denied_or(error, "write", &path)),
         }
