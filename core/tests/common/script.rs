@@ -7,7 +7,7 @@
 //! | `elect 1` | the same, and on until nothing is under way; shows nothing |
 //! | `propose 1 x y` | one decree each, one drain |
 //! | `deliver 2 [from=] [kind=] [count=]` | waiting messages, oldest first, then one drain |
-//! | `drop`, `duplicate`, `hold .. as=a` | the same selection: lost, delivered and kept, set aside |
+//! | `drop`, `duplicate`, `hold as=a` | the same messages: lost, delivered and kept, set aside |
 //! | `release a` | what was held waits again |
 //! | `forge 1 from=2 kind=2b cluster=9` | delivers a copy under another header |
 //! | `persist 1 [writes=]` | the disk confirms the oldest writes |
