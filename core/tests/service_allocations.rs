@@ -1,10 +1,10 @@
 //! No heap allocation per command in steady state (C13), neither at the leader nor at a member that
 //! forwards.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
 
 use bytes::Bytes;
+use counting::so_far;
 use synod_core::service::{
     At, Input, Outcome, Output, Request, Service, ServiceConfig, StateMachine,
 };
@@ -13,42 +13,6 @@ use synod_core::{
     ClusterId, Config, Configuration, Event, GroupId, Incarnation, Instant, NodeId, Recovered,
     Standing,
 };
-
-/// The system's allocator, counting per thread: tests run side by side.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that is being torn down has no counter any more, and nothing left to count.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; counting allocates nothing, since
-// the counter is a constant-initialised cell without a destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(place, layout) }
-    }
-
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { System.realloc(place, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Adds up bytes.
 #[derive(Default)]
@@ -170,9 +134,9 @@ fn allocations(members: u64, at_leader: bool, batch: u64) -> u64 {
     let place = if at_leader { leader } else { (leader + 1) % members as usize };
     group.work(place, 2_000, batch);
     assert_eq!(group.applied, 2_000 * batch);
-    let before = ALLOCATIONS.get();
+    let before = so_far();
     group.work(place, 2_000, batch);
-    let made = ALLOCATIONS.get() - before;
+    let made = so_far() - before;
     assert_eq!(group.applied, 4_000 * batch);
     made
 }
