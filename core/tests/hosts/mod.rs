@@ -43,7 +43,7 @@ impl Log {
 
     /// Makes the oldest `count` writes durable and names the last of them.
     pub(crate) fn sync(&mut self, count: usize) -> Option<WriteId> {
-        let (id, end) = self.open.drain(..count.min(self.open.len())).last()?;
+        let (id, end) = self.open.drain(..count.min(self.open.len())).next_back()?;
         self.synced = end;
         Some(id)
     }
