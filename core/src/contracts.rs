@@ -49,7 +49,7 @@ contract_names! {
     R6NothingBelowDecided,
     /// R6, P2c: an open slot gets the reported decree of the highest ballot.
     R6HighestBallotWins,
-    /// R7: a promise reports on slots that are durable here, in sequence.
+    /// R7: a part of a promise reports on each slot that it covers.
     R7ReportsDurable,
     /// R8: the own promise is durable before the ballot is used.
     R8OwnPromiseFirst,
@@ -77,7 +77,7 @@ contract_names! {
     C7DeliveredInOrder,
     /// C7: `base <= marked <= decided <= end` and `applied <= delivered`.
     C7CursorsOrdered,
-    /// C5: what is out to a peer lies within the window.
+    /// C5: what is out to a peer, and the open tail of a leader, lie within the window.
     C5WithinWindow,
     /// A1: each submit has exactly one outcome.
     A1OneOutcome,

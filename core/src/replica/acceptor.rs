@@ -118,19 +118,17 @@ impl<D: Decree> Replica<D> {
             }
         } else {
             self.accept_run(proposals);
-            if self.acceptor.accepted == before {
-                self.acceptor.answer.now = true;
-            } else {
-                self.acceptor.answer.resend = false;
-            }
         }
         // R3: the notice of a ballot covers what was accepted here in that very ballot.
-        self.decide(notice.min(self.acceptor.accepted));
-        ensures!(R1InOrder, self.acceptor.accepted >= before);
-        ensures!(
-            R3NoticeWithinBallot,
-            notice > before => self.learner.decided <= self.acceptor.accepted
-        );
+        let (reach, known) = (self.acceptor.accepted, self.learner.decided);
+        self.decide(notice.min(reach));
+        ensures!(R3NoticeWithinBallot, notice > reach => self.learner.decided <= reach.max(known));
+        if reach > before {
+            self.acceptor.answer.resend = false;
+        } else if self.learner.decided == known {
+            // No news at all: a probe, or something sent again. A notice needs no answer.
+            self.acceptor.answer.now = true;
+        }
     }
 
     /// Takes what is new in a run that does not lie ahead of the accepted end.
@@ -142,9 +140,15 @@ impl<D: Decree> Replica<D> {
             if proposal.slot == self.window.end() && !self.make_room() {
                 return;
             }
+            // R1: nothing of this ballot lies above what is taken next.
+            requires!(R1InOrder, self.holds_nothing_of_promise_at(proposal.slot));
             self.put(proposal.clone(), false);
             self.acceptor.accepted = proposal.slot.next();
         }
+    }
+
+    fn holds_nothing_of_promise_at(&self, slot: Slot) -> bool {
+        self.window.get(slot).is_none_or(|held| held.ballot < self.acceptor.promised)
     }
 
     /// Moves the durable cursor over slots that are durable in the promised ballot (R2).

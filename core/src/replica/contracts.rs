@@ -27,11 +27,21 @@ impl<D: Decree> Replica<D> {
             R2CursorsDurable,
             acceptor.durable > learner.marked => is_durable(window.write_of(last), persisted)
         );
+        invariant!(
+            R2CursorsDurable,
+            acceptor.durable > learner.marked
+                => window.get(last).is_some_and(|held| held.ballot == acceptor.promised)
+        );
         let leads = self.phase2.ballot();
         invariant!(R8OwnPromiseFirst, leads.is_some() => leads == Some(acceptor.promised_durably));
         invariant!(R8OwnPromiseFirst, leads.is_some() => leads == Some(acceptor.promised));
-        invariant!(R4LeaderCountsItself, leads.is_some() => learner.decided >= self.phase2.first());
+        invariant!(
+            R4LeaderCountsItself,
+            leads.is_some() => learner.decided == self.phase2.counted()
+        );
         invariant!(R10NoVote, !self.roster.votes_durably() => leads.is_none());
+        let tail = window.end().since(learner.decided);
+        invariant!(C5WithinWindow, leads.is_some() => tail <= self.tail_max());
         let preparing = self.phase1.ballot();
         invariant!(C2BallotFresh, preparing.is_some() => preparing == Some(acceptor.promised));
         invariant!(C3BarrierFirst, leads.is_some() => acceptor.accepted == window.end());
@@ -40,6 +50,11 @@ impl<D: Decree> Replica<D> {
             acked == Slot::ZERO || self.roster.durable()[member.place()] != Incarnation::NONE
         });
         invariant!(R10KnownIncarnation, leads.is_some() => known);
+    }
+
+    /// The longest open tail: a window, or what the log brought back.
+    fn tail_max(&self) -> u64 {
+        (self.config.limits.window.max(self.window.capacity() / 2)) as u64
     }
 
     /// The gate at the exit, on in release builds too: restates per message what the conditions
@@ -60,13 +75,15 @@ impl<D: Decree> Replica<D> {
                 assert!(*ballot == durably, "R8: a prepare before the own promise is durable");
                 assert!(self.roster.votes_durably(), "R10: a prepare without a vote");
             }
-            Message::Promise { ballot, proposals, decided, .. } => {
+            Message::Promise { ballot, from, end, proposals, decided, .. } => {
                 assert!(self.roster.votes_durably(), "R10: a promise without a vote");
                 assert!(*ballot == acceptor.promised, "C1: a promise of another ballot");
                 assert!(*ballot == durably, "C1: a promise that is not durable");
                 assert!(*decided <= self.learner.decided, "a promise tells an undecided slot");
                 assert!(self.are_durable(proposals), "R7: a promise reports what is not durable");
-                invariant!(R7ReportsDurable, !proposals.is_empty() => self.are_durable(proposals));
+                // A slot that is held must not be told as absent (R6).
+                let told = from.plus(proposals.len() as u64);
+                invariant!(R7ReportsDurable, *from < self.window.end() => told == *end);
             }
             Message::Accept { ballot, from, proposals, decided } => {
                 assert!(self.phase2.ballot() == Some(*ballot), "an accept of a ballot not led");

@@ -4,6 +4,7 @@
 //! decision is the q-th largest `acked`, the own durable end among them.
 
 use super::Replica;
+use super::acceptor::is_durable;
 use super::peer::Progress;
 use crate::contracts::{ensures, invariant, requires};
 use crate::{
@@ -20,6 +21,8 @@ pub(super) struct Phase2 {
     /// The last slot that lower ballots left open, or that of the no-op proposed when they left
     /// none.
     barrier: Slot,
+    /// `decided` as this leader's own count has it (R4).
+    counted: Slot,
 }
 
 impl Phase2 {
@@ -39,13 +42,17 @@ impl Phase2 {
     pub(super) const fn first(&self) -> Slot {
         self.first
     }
+
+    pub(super) const fn counted(&self) -> Slot {
+        self.counted
+    }
 }
 
 impl<D: Decree> Replica<D> {
     /// Leads in `ballot`, from `first` on, behind `barrier`.
     pub(super) fn start_phase2(&mut self, ballot: Ballot, first: Slot, barrier: Slot) {
         requires!(R8OwnPromiseFirst, self.acceptor.promised_durably == ballot);
-        self.phase2 = Phase2 { ballot: Some(ballot), first, barrier };
+        self.phase2 = Phase2 { ballot: Some(ballot), first, barrier, counted: first };
         for member in self.others() {
             self.peers[member.place()].progress = Progress {
                 sent: first,
@@ -137,9 +144,14 @@ impl<D: Decree> Replica<D> {
         cursors[self.me.place()] = self.acceptor.durable;
         let quorum = self.config.configuration.quorums().phase2;
         let end = reached_by(quorum, &cursors[..members]);
-        let before = self.learner.decided;
-        invariant!(R8OwnVoteDurable, self.acceptor.durable <= self.acceptor.accepted);
-        ensures!(R4LeaderCountsItself, end > before => before >= self.phase2.first);
+        let own = cursors[self.me.place()];
+        let last = Slot(own.0.saturating_sub(1));
+        invariant!(
+            R8OwnVoteDurable,
+            own > self.learner.marked
+                => is_durable(self.window.write_of(last), self.writes.persisted())
+        );
+        self.phase2.counted = self.phase2.counted.max(end);
         self.decide(end);
     }
 
@@ -189,7 +201,11 @@ impl<D: Decree> Replica<D> {
             progress.sent = sent;
             progress.told = decided;
             progress.probe = false;
-            invariant!(C5WithinWindow, sent <= self.window.end());
+            let floor = progress.acked.max(self.phase2.first).max(from);
+            invariant!(
+                C5WithinWindow,
+                count > 0 => sent.since(floor) <= self.config.limits.window as u64
+            );
         }
         let ballot = self.phase2.ballot.unwrap_or_default();
         let proposals = self.window.run(from, sent, self.run_limit());

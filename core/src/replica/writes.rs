@@ -139,7 +139,6 @@ impl<D: Decree> Replica<D> {
         }
         let writes = &mut self.writes;
         let (promised, mark) = (self.acceptor.promised, writes.mark_now(self.learner.decided));
-        requires!(R11MarkMonotonic, mark >= writes.mark);
         requires!(R5MarkCoversWritten, mark > writes.mark => mark <= writes.written);
         writes.unproven = next != Next::Mark || !writes.in_flight.is_empty();
         writes.mark_wanted = false;
@@ -193,6 +192,7 @@ impl<D: Decree> Replica<D> {
             let write = *write;
             self.writes.in_flight.pop_front();
             self.writes.persisted = write.id;
+            requires!(R11MarkMonotonic, write.mark >= self.learner.marked);
             let acceptor = &mut self.acceptor;
             acceptor.promised_durably = acceptor.promised_durably.max(write.promised);
             self.learner.marked = self.learner.marked.max(write.mark);
