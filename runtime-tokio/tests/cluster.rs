@@ -63,7 +63,7 @@ fn a_group_forms_only_when_all_have_met() {
         assert!(first.handle.leader().borrow().is_none());
         let third = cluster.start(3).await;
         for node in [&first, &second, &third] {
-            node.leader().await;
+            node.has_joined().await;
         }
         assert!(first.status().await.waiting_for().is_empty());
     });
@@ -101,7 +101,7 @@ fn nothing_acknowledged_is_lost_when_the_leader_dies() {
             let mut watch = alive.handle.leader();
             let other = |ballot: &Option<Ballot>| ballot.is_some_and(|b| b.node != leader);
             within(watch.wait_for(other)).await.expect("the node runs");
-            nodes[place] = Some(cluster.restart(leader.0).await);
+            nodes[place] = Some(cluster.start(leader.0).await);
         }
         let alive = nodes[0].as_ref().expect("all are alive");
         let total = apply(&alive.handle, "the end").await + 1;
@@ -217,12 +217,13 @@ fn a_node_whose_log_fails_stops_and_the_others_go_on() {
         let cluster = Cluster::of(3);
         let home = Home::new();
         let (log, recovered) = MemoryLog::new(Incarnation(77), 1 << 30);
-        let failing = Failing { log, syncs_left: 40 };
-        let starting = cluster.builder(1).start_on(failing, recovered, Tape::default());
+        let failing = Failing { log, syncs_left: 60 };
+        let builder = cluster.builder(1).listener(cluster.listener(1).expect("held"));
+        let starting = builder.start_on(failing, recovered, Tape::default());
         let (broken, handle) = home.run(starting).await.expect("it starts");
         let others = [cluster.start(2).await, cluster.start(3).await];
         for node in &others {
-            node.leader().await;
+            node.has_joined().await;
         }
 
         // Every request has an outcome, and in the end all are refused.
@@ -278,12 +279,13 @@ fn a_node_ends_when_nobody_could_stop_it_any_more() {
     test(async {
         let cluster = Cluster::on_disk(1, "abandoned");
         let home = Home::new();
-        let starting = cluster.builder(1).start(Tape::default());
+        let builder = cluster.builder(1).listener(cluster.listener(1).expect("held"));
+        let starting = builder.start(Tape::default());
         let (node, handle) = home.run(starting).await.expect("the node starts");
         apply(&handle, "x").await;
         drop((handle, node));
         // It lets go of its directory.
-        let again = cluster.restart(1).await;
+        let again = cluster.start(1).await;
         assert_eq!(apply(&again.handle, "y").await, 1);
     });
 }

@@ -90,6 +90,17 @@ impl Running {
         self.handle.status().await.expect("the node runs")
     }
 
+    /// Waits until the node has its vote and knows a leader.
+    pub async fn has_joined(&self) {
+        within(async {
+            while !self.status().await.service.votes {
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        self.leader().await;
+    }
+
     pub async fn leader(&self) -> NodeId {
         let mut leader = self.handle.leader();
         let ballot = *within(leader.wait_for(Option::is_some)).await.expect("the node runs");
@@ -105,6 +116,8 @@ impl Running {
 pub struct Cluster {
     pub addresses: Vec<SocketAddr>,
     pub directory: Option<Directory>,
+    /// Held until the node that is to listen there starts, so that nobody else gets the port.
+    listeners: Mutex<Vec<Option<TcpListener>>>,
 }
 
 impl Cluster {
@@ -113,7 +126,9 @@ impl Cluster {
         let hold = || TcpListener::bind("127.0.0.1:0").expect("a free port");
         let listeners: Vec<TcpListener> = (0..members).map(|_| hold()).collect();
         let address = |listener: &TcpListener| listener.local_addr().expect("an address");
-        Self { addresses: listeners.iter().map(address).collect(), directory: None }
+        let addresses = listeners.iter().map(address).collect();
+        let listeners = Mutex::new(listeners.into_iter().map(Some).collect());
+        Self { addresses, directory: None, listeners }
     }
 
     /// The same with logs in files.
@@ -134,12 +149,16 @@ impl Cluster {
         }
     }
 
+    /// Starts a node. Its earlier run, if any, may not have let go of everything yet.
     pub async fn start(&self, id: u64) -> Running {
-        Running::start(self.builder(id)).await
+        self.start_as(id, self.builder(id)).await
     }
 
-    /// Starts a node whose earlier run may not have let go of everything yet.
-    pub async fn restart(&self, id: u64) -> Running {
+    /// Starts a node that is to be as the builder says.
+    pub async fn start_as(&self, id: u64, builder: Builder) -> Running {
+        if let Some(listener) = self.listener(id) {
+            return Running::start(builder.listener(listener)).await;
+        }
         within(async {
             loop {
                 match Running::try_start(self.builder(id)).await {
@@ -154,14 +173,19 @@ impl Cluster {
         .await
     }
 
-    /// Starts all nodes, and waits for a leader that each of them knows.
+    /// The socket that is held for a node that never ran.
+    pub fn listener(&self, id: u64) -> Option<TcpListener> {
+        self.listeners.lock().expect("no panic under the lock")[id as usize - 1].take()
+    }
+
+    /// Starts all nodes, and waits until each has a vote and knows a leader.
     pub async fn start_all(&self) -> Vec<Running> {
         let mut running = Vec::new();
         for id in 1..=self.addresses.len() as u64 {
             running.push(self.start(id).await);
         }
         for node in &running {
-            node.leader().await;
+            node.has_joined().await;
         }
         running
     }
