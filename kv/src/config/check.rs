@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 
-use synod_core::{MEMBERS_MAX, NodeId};
+use synod_core::service::ServiceConfig;
+use synod_core::{ClusterId, ConfigError, Configuration, GroupId, MEMBERS_MAX, NodeId};
 use synod_tokio::Member;
 
 use super::{Config, Given, LogKind, Mistake, NUMBERS, Tuning};
@@ -29,6 +30,9 @@ impl Given {
         let client = address("client", &required(self.client, "client", ADDRESS_ALLOWED)?, true)?;
         let log = log_kind(self.log.as_deref(), self.data)?;
         let tuning = tuning(&self.numbers)?;
+        // The node checks this again. Here it comes before anything is opened.
+        let ids: Vec<NodeId> = peers.iter().map(|peer| peer.node).collect();
+        workable(node, &ids, &tuning).map_err(Mistake::Unworkable)?;
         for peer in &peers {
             resolve("peers", &peer.address)?;
         }
@@ -137,6 +141,14 @@ fn tuning(numbers: &[(&'static str, u64)]) -> Result<Tuning, Mistake> {
         }
     }
     Ok(tuning)
+}
+
+fn workable(node: NodeId, ids: &[NodeId], tuning: &Tuning) -> Result<(), ConfigError> {
+    let members = Configuration::first(ids)?;
+    let mut replica = synod_core::Config::new(ClusterId(0), GroupId(0), node, members);
+    replica.limits = tuning.replica;
+    replica.timeouts = tuning.timeouts;
+    ServiceConfig { replica, limits: tuning.service, forward: true }.check()
 }
 
 const ID_ALLOWED: &str = "a whole number from 1 to 18446744073709551615";

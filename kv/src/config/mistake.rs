@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use synod_core::NodeId;
+use synod_core::{ConfigError, NodeId};
 
 use super::nearest::nearest;
 
@@ -59,6 +59,8 @@ pub enum Mistake {
         /// The peers.
         peers: Vec<NodeId>,
     },
+    /// Limits or timeouts that are each in their range do not go together.
+    Unworkable(ConfigError),
     /// A name has no address.
     Unresolvable {
         /// The key it stands under.
@@ -115,6 +117,9 @@ impl fmt::Display for Mistake {
                     "`id` is {id}, which is not among the `peers`; allowed: {}",
                     peers.join(", ")
                 )
+            }
+            Self::Unworkable(error) => {
+                write!(f, "`limits` and `timeouts` do not go together: {error}")
             }
             Self::Unresolvable { key, address, why } => write!(
                 f,

@@ -113,6 +113,8 @@ impl Tuning {
     pub(super) fn settle(&mut self) {
         let decree_bytes_max = self.service.request_bytes_max + ServiceLimits::OVERHEAD_BYTES;
         self.replica.decree_bytes_max = decree_bytes_max;
+        let batch_bytes = &mut self.service.batch_bytes_max;
+        *batch_bytes = (*batch_bytes).min(decree_bytes_max);
         // What waits for its turn here need not be refused there.
         let in_flight = self.clients.requests_in_flight_max;
         let transport = &mut self.transport;

@@ -178,9 +178,30 @@ fn numbers_have_ranges() {
 }
 
 #[test]
-fn the_default_tuning_is_one_that_a_node_takes() {
-    let config = sound().check().expect("sound");
-    let tuning = config.tuning;
+fn the_ends_of_every_range_work_by_themselves() {
+    let at = |name, value| Given { numbers: vec![(name, value)], ..sound() }.check();
+    for number in NUMBERS {
+        for value in [number.min, number.max] {
+            // Timeouts that must keep a distance from the heartbeat cannot go as low.
+            match at(number.name, value) {
+                Ok(_) => {}
+                Err(mistake) => says(&mistake.to_string(), &["heartbeat"]),
+            }
+        }
+    }
+    let limits = NUMBERS.iter().filter(|number| number.name.starts_with("limits."));
+    for number in limits {
+        assert!(at(number.name, number.min).is_ok(), "{}", number.name);
+        assert!(at(number.name, number.max).is_ok(), "{}", number.name);
+    }
+}
+
+#[test]
+fn limits_that_follow_from_others() {
+    let tuning = sound().check().expect("sound").tuning;
     assert_eq!(tuning.replica.decree_bytes_max, Limits::default().decree_bytes_max);
     assert!(tuning.transport.submits_waiting_max >= tuning.clients.requests_in_flight_max);
+    let numbers = vec![("limits.request_bytes_max", 1 << 10)];
+    let small = Given { numbers, ..sound() }.check().expect("sound").tuning;
+    assert!(small.service.batch_bytes_max <= small.replica.decree_bytes_max);
 }

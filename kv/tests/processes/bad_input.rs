@@ -103,9 +103,7 @@ async fn data_of_another_and_data_in_use() {
     let path = |id: u64| cluster.replica(id).data.clone();
 
     // Another process holds it.
-    let mut command = cluster.command(other);
-    command.args(["--client", "127.0.0.1:0", "--listen", &free_address()]);
-    let (code, text) = refused(command);
+    let (code, text) = refused(override_data(&cluster, other, other, "local"));
     assert_eq!(code, Some(1), "{text}");
     let pid = cluster.pid(other).expect("it runs").to_string();
     says(&text, &["in use", &pid, path(other).to_str().expect("text")]);
@@ -114,8 +112,6 @@ async fn data_of_another_and_data_in_use() {
     // Of another node: node `other` is given the directory of a third.
     let third = 6 - leader - other;
     cluster.kill(third);
-    let mut command = cluster.command(other);
-    command.arg("--data").arg(cluster.replica(third).data.clone());
     let (code, text) = refused(override_data(&cluster, other, third, "local"));
     assert_eq!(code, Some(1), "{text}");
     says(&text, &["node", &third.to_string(), &other.to_string()]);
