@@ -70,7 +70,7 @@ pub(crate) struct Cluster {
     pub(crate) show_beats: bool,
     /// Links that lose everything, as (from, to).
     pub(crate) cut: Vec<(u64, u64)>,
-    oracle: Oracle,
+    pub(crate) oracle: Oracle,
 }
 
 impl Cluster {

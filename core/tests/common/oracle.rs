@@ -15,6 +15,8 @@ type Disk = (NodeId, Incarnation);
 /// What was seen so far.
 #[derive(Default)]
 pub(crate) struct Oracle {
+    /// Peers are made up and may say anything: what they claim to be chosen need not agree.
+    pub(crate) peers_lie: bool,
     /// Agreement: the decree that anybody delivered in a slot.
     chosen: BTreeMap<Slot, (Kind<Letter>, NodeId)>,
     /// One decree per ballot and slot (S10).
@@ -57,6 +59,9 @@ impl Oracle {
     }
 
     fn agree(&mut self, header: &Header, proposal: &Proposal<Letter>) {
+        if self.peers_lie {
+            return;
+        }
         let first = || (proposal.decree.clone(), header.node);
         let (decree, by) = self.chosen.entry(proposal.slot).or_insert_with(first);
         let (slot, node) = (proposal.slot, header.node);
@@ -64,6 +69,9 @@ impl Oracle {
     }
 
     fn one_decree_per_ballot(&mut self, proposals: &[Proposal<Letter>]) {
+        if self.peers_lie {
+            return;
+        }
         for Proposal { slot, ballot, decree } in proposals {
             let known = self.proposed.entry((*ballot, *slot)).or_insert_with(|| decree.clone());
             assert_eq!(known, decree, "two decrees for slot {slot} in ballot {ballot}");
