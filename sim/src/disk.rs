@@ -1,166 +1,170 @@
-//! The disk of one node: records as bytes of the production format, some of them durable.
+//! The disk of one node: the production log on a simulated device, which loses in a crash what a
+//! device may lose.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
-use bytes::{Bytes, BytesMut};
-use synod_core::record::{self, Replay, Stamp};
-use synod_core::{Body, Boot, Header, Incarnation, Proposal, Record, Recovered, Slot, WriteId};
+use bytes::Bytes;
+use synod_core::{Incarnation, Limits, Proposal, Record, Recovered, Slot, WriteId};
+use synod_log::{
+    DeviceFault, FileLog, FileReader, Identity, Keep, Log, LogConfig, LogError, Most, OpenError,
+    Operation, ReadBack, SimDevice, Ticket,
+};
 
+use crate::options::DiskOptions;
 use crate::prng::Prng;
 
-/// What was handed to the disk by one [`Disk::write`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ticket(pub WriteId);
-
 /// A disk that outlives the runs of its node.
-#[derive(Clone, Debug)]
 pub struct Disk {
+    device: SimDevice,
+    identity: Identity,
+    config: LogConfig,
+    most: Most,
     incarnation: Incarnation,
-    generation: Boot,
-    durable: Vec<Bytes>,
-    pending: VecDeque<(WriteId, Bytes)>,
-    written: WriteId,
-    position: u64,
-    durable_position: u64,
-    slots: BTreeMap<Slot, (bool, Proposal<Bytes>)>,
+    open: Option<Open>,
     failing: bool,
 }
 
+/// The log of the present run.
+struct Open {
+    log: FileLog<SimDevice>,
+    reader: FileReader<SimDevice>,
+}
+
 impl Disk {
-    /// A disk just formatted.
+    /// An empty disk. Its log is formatted as `incarnation` when it is first opened.
     #[must_use]
-    pub const fn new(incarnation: Incarnation) -> Self {
+    pub fn new(
+        identity: Identity,
+        limits: &Limits,
+        options: &DiskOptions,
+        incarnation: Incarnation,
+    ) -> Self {
+        let mut config = LogConfig::for_limits(limits);
+        let records = options.segment_records * config.record_bytes_max as u64;
+        config.segment_bytes = SEGMENT_HEADER_ROOM + records;
         Self {
+            device: SimDevice::new(options.sector_bytes),
+            identity,
+            config,
+            most: Most::of_a_message(limits),
             incarnation,
-            generation: Boot(0),
-            durable: Vec::new(),
-            pending: VecDeque::new(),
-            written: WriteId(0),
-            position: 0,
-            durable_position: 0,
-            slots: BTreeMap::new(),
+            open: None,
             failing: false,
         }
     }
 
-    /// Reads the log, as a node does when it starts.
+    /// Opens the log, as a node does when it starts.
     ///
     /// # Errors
-    /// When the records make no log.
-    pub fn recover(&mut self) -> Result<Recovered<Bytes>, String> {
-        self.generation = Boot(self.generation.0 + 1);
-        self.written = WriteId(0);
-        self.failing = false;
-        self.slots.clear();
-        let mut replay = Replay::new();
-        let mut decoder = record::Decoder::new();
-        for bytes in &self.durable {
-            let decoded = decoder.decode(bytes).map_err(|error| format!("{error:?}"))?;
-            replay.push(&decoded.record);
-            index(&mut self.slots, &decoded.record);
-        }
-        let recovered = replay.finish(self.incarnation, self.generation, Slot::ZERO);
-        recovered.map_err(|error| format!("{error:?}"))
+    /// Why the log does not open. After a fault of the device it may be opened again.
+    pub fn recover(&mut self) -> Result<Recovered<Bytes>, OpenError> {
+        let Self { device, identity, config, incarnation, .. } = self;
+        let opened = FileLog::open(device.clone(), *identity, *config, *incarnation);
+        let (log, recovered) = opened?;
+        let reader = log.reader();
+        self.open = Some(Open { log, reader });
+        Ok(recovered)
     }
 
-    /// Takes a record.
-    pub fn stage(&mut self, header: &Header, id: WriteId, record: &Record<'_, Bytes>) {
-        let stamp = Stamp {
-            generation: self.generation,
-            position: self.position,
-            durable_upto: self.durable_position,
-        };
-        let mut bytes = BytesMut::new();
-        record::encode(header, &stamp, record, &mut bytes);
-        self.position += bytes.len() as u64;
-        self.pending.push_back((id, bytes.freeze()));
-        index(&mut self.slots, record);
+    /// Takes a record into the log's memory.
+    ///
+    /// # Errors
+    /// When the log has failed, or does not take the record.
+    pub fn stage(&mut self, id: WriteId, record: Record<'_, Bytes>) -> Result<(), LogError> {
+        self.open.as_mut().map_or(Ok(()), |open| open.log.stage(id, record))
     }
 
-    /// Hands everything staged to the device.
-    pub fn write(&mut self) -> Option<Ticket> {
-        let last = self.pending.back().map_or(WriteId(0), |(id, _)| *id);
-        if last <= self.written {
-            return None;
-        }
-        self.written = last;
-        Some(Ticket(last))
+    /// Hands everything staged to the device. `None` when nothing was.
+    ///
+    /// # Errors
+    /// When the device failed.
+    pub fn write(&mut self) -> Result<Option<Ticket>, LogError> {
+        self.open.as_mut().map_or(Ok(None), |open| open.log.write())
     }
 
-    /// Makes everything written up to `ticket` durable. `None` when the device failed.
-    pub fn sync(&mut self, ticket: Ticket) -> Option<WriteId> {
-        if self.failing {
-            return None;
-        }
-        while let Some((id, _)) = self.pending.front() {
-            if *id > ticket.0 {
-                break;
-            }
-            if let Some((_, bytes)) = self.pending.pop_front() {
-                self.durable_position += bytes.len() as u64;
-                self.durable.push(bytes);
-            }
-        }
-        Some(ticket.0)
+    /// Makes everything written up to `ticket` durable.
+    ///
+    /// # Errors
+    /// When the device failed.
+    pub fn sync(&mut self, ticket: Ticket) -> Result<WriteId, LogError> {
+        self.open.as_mut().map_or(Ok(WriteId(0)), |open| open.log.sync(ticket))
     }
 
-    /// From now on every sync fails, until the node starts anew.
-    pub const fn fail(&mut self) {
+    /// What a host does when it is idle: proves the last records durable (R11).
+    ///
+    /// # Errors
+    /// When the device failed.
+    pub fn settle(&mut self) -> Result<(), LogError> {
+        self.open.as_mut().map_or(Ok(()), |open| open.log.settle().map(|_| ()))
+    }
+
+    /// Everything up to this write is durable.
+    #[must_use]
+    pub fn durable(&self) -> WriteId {
+        self.open.as_ref().map_or(WriteId(0), |open| open.log.durable())
+    }
+
+    /// The next sync fails, and with it everything after, until the node starts anew.
+    pub fn fail(&mut self) {
         self.failing = true;
+        self.device.inject(Operation::Sync, 0, DeviceFault::Error);
     }
 
-    /// Whether syncs fail.
+    /// The disk of a node that is down works again.
+    pub fn repair(&mut self) {
+        self.failing = false;
+        self.device = self.device.kill();
+    }
+
+    /// Whether it was told to fail in this run.
     #[must_use]
     pub const fn is_failing(&self) -> bool {
         self.failing
     }
 
-    /// The power fails, or the process dies: of what was not durable any part may be kept. A log
-    /// reads back the part before the first hole.
+    /// The process dies, and mostly the power fails too: then of what was not synced any part may
+    /// be kept, sector by sector.
     pub fn crash(&mut self, prng: &mut Prng) {
-        let keep = prng.below(self.pending.len() as u64 + 1) as usize;
-        self.durable.extend(self.pending.drain(..).take(keep).map(|(_, bytes)| bytes));
-        self.pending.clear();
-        self.position = self.durable.iter().map(|bytes| bytes.len() as u64).sum();
-        self.durable_position = self.position;
+        self.open = None;
+        self.failing = false;
+        let seed = prng.bits();
+        self.device = match prng.below(10) {
+            0 | 1 => self.device.kill(),
+            2 => self.device.power_cut(Keep::Nothing),
+            3 => self.device.power_cut(Keep::Everything),
+            _ => self.device.power_cut(Keep::Some(seed)),
+        };
     }
 
-    /// The decided decrees from `from` on, as many as the limits allow.
+    /// The power fails, and of what was not synced this much is kept.
+    pub fn cut_power(&mut self, keep: Keep) {
+        self.open = None;
+        self.failing = false;
+        self.device = self.device.power_cut(keep);
+    }
+
+    /// The decided decrees from `from` on, as many as fit one message.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn read(&mut self, from: Slot, end: Slot) -> Result<Vec<Proposal<Bytes>>, LogError> {
+        let most = self.most;
+        self.open.as_mut().map_or(Ok(Vec::new()), |open| open.reader.read(from, end, most))
+    }
+
+    /// The device, to look at or to harm.
     #[must_use]
-    pub fn read(
-        &self,
-        from: Slot,
-        end: Slot,
-        bytes_max: usize,
-        slots_max: usize,
-    ) -> Vec<Proposal<Bytes>> {
-        let mut bytes = 0;
-        let mut run = Vec::new();
-        let mut slot = from;
-        while slot < end && run.len() < slots_max {
-            let Some((_, proposal)) = self.slots.get(&slot) else { break };
-            bytes += proposal.decree.size_bytes();
-            if bytes > bytes_max && !run.is_empty() {
-                break;
-            }
-            run.push(proposal.clone());
-            slot = slot.next();
-        }
-        run
+    pub const fn device(&self) -> &SimDevice {
+        &self.device
     }
 }
 
-/// Notes where the slots of a record are: the last one counts, and a learned one outranks.
-fn index(slots: &mut BTreeMap<Slot, (bool, Proposal<Bytes>)>, record: &Record<'_, Bytes>) {
-    let (run, learned) = match record.body {
-        Body::Accepted(run) => (run, false),
-        Body::Learned(run) => (run, true),
-        Body::Mark | Body::Roster { .. } => return,
-    };
-    for proposal in run {
-        let held = slots.get(&proposal.slot);
-        if learned || held.is_none_or(|(was_learned, _)| !was_learned) {
-            slots.insert(proposal.slot, (learned, proposal.clone()));
-        }
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { identity, incarnation, failing, .. } = self;
+        write!(f, "Disk({}, {incarnation:?}, failing {failing})", identity.node)
     }
 }
+
+/// More than the header of a segment takes.
+const SEGMENT_HEADER_ROOM: u64 = 4096;

@@ -35,6 +35,7 @@ pub mod network;
 pub mod node;
 pub mod options;
 pub mod prng;
+pub mod scenario;
 pub mod swarm;
 pub mod sweep;
 pub mod trace;

@@ -12,14 +12,15 @@ use synod_sim::trace::Lines;
 const USAGE: &str = "\
 The simulator of Synod: seeded runs of a cluster under faults, watched by checkers.
 
-  synod-sim run [--seeds A..B] [--nodes N] [--for SECONDS] [--jobs J]
+  synod-sim run [--seeds A..B] [--nodes N] [--for SECONDS] [--jobs J] [--fail-fast]
       Runs the seeds A to B - 1 (default 0..1000) and prints a summary. Exit code 1 if one failed.
   synod-sim replay --seed N [--nodes N] [--for SECONDS] [--trace]
       Runs one seed and prints its options and its end, with --trace every event.
 
   --nodes N      N members (1 to 9) instead of what each seed draws
   --for SECONDS  faults for so long, in simulated seconds, instead of what each seed draws
-  --jobs J       threads (default: 2, or 1 on a machine with one core)";
+  --jobs J       threads (default: 2, or 1 on a machine with one core)
+  --fail-fast    stop at the first seed that fails";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -52,6 +53,7 @@ struct Flags {
     faults_for: Option<Duration>,
     jobs: Option<usize>,
     trace: bool,
+    fail_fast: bool,
 }
 
 impl Flags {
@@ -61,6 +63,10 @@ impl Flags {
         while let Some(flag) = rest.next() {
             if flag == "--trace" {
                 flags.trace = true;
+                continue;
+            }
+            if flag == "--fail-fast" {
+                flags.fail_fast = true;
                 continue;
             }
             let value = rest.next().ok_or_else(|| format!("`{flag}` needs a value"))?;
@@ -99,6 +105,7 @@ fn run(flags: &Flags) -> bool {
         nodes: flags.nodes,
         faults_for: flags.faults_for,
         jobs: flags.jobs.unwrap_or(cores.min(2)),
+        fail_fast: flags.fail_fast,
     };
     let total = sweep.seeds.end - sweep.seeds.start;
     let live = io::stderr().is_terminal();
@@ -127,7 +134,7 @@ fn run(flags: &Flags) -> bool {
 
 fn report(failure: &Failure, flags: &Flags) {
     let Failure { options, violation } = failure;
-    println!("{options}\nVIOLATION {violation}");
+    println!("seed {} failed: {violation}\n{options}", options.seed);
     println!("replay with: {}\n", command(options.seed, flags));
 }
 

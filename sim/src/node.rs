@@ -8,9 +8,10 @@ use synod_core::{Boot, Header, Instant, MemberIndex, NodeId, Slot, WriteId};
 
 use crate::checkers::RequestKey;
 use crate::clock::{Clock, Moment};
-use crate::disk::{Disk, Ticket};
+use crate::disk::Disk;
 use crate::machine::Ledger;
 use crate::network::Envelope;
+use synod_log::Ticket;
 
 /// A node, up or down.
 #[derive(Debug)]

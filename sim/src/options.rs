@@ -86,6 +86,12 @@ pub struct DiskOptions {
     pub fail_ppm: u32,
     /// The mean time of a read.
     pub read_nanos: u64,
+    /// How often a host settles its log when it is idle.
+    pub settle_ppm: u32,
+    /// What the device writes whole or not at all.
+    pub sector_bytes: usize,
+    /// The largest records that one segment has room for.
+    pub segment_records: u64,
 }
 
 /// How processes and their clocks run.
@@ -286,6 +292,9 @@ impl Default for DiskOptions {
             stall_nanos: 0,
             fail_ppm: 0,
             read_nanos: 100_000,
+            settle_ppm: 0,
+            sector_bytes: 512,
+            segment_records: 8,
         }
     }
 }
@@ -409,6 +418,9 @@ fn draw_disk(prng: &mut Prng, timeouts: &Timeouts) -> DiskOptions {
         stall_nanos: beat * prng.within(1, 100),
         fail_ppm: sometimes(prng, 2_000),
         read_nanos: prng.within(1_000, beat / 2),
+        settle_ppm: sometimes(prng, 500_000),
+        sector_bytes: prng.pick(&[512, 4096]),
+        segment_records: prng.within(1, 12),
     }
 }
 

@@ -61,6 +61,8 @@ enum Phase {
 }
 
 struct Run {
+    /// As drawn; those of the world become sound in the end.
+    options: Options,
     world: World,
     phase: Phase,
     nemesis: Nemesis,
@@ -89,11 +91,12 @@ impl Run {
         let first_fault = nemesis.next_at(Moment::ZERO);
         let heal_at = Moment::ZERO.after(options.faults_for);
         let (clients, prng) = (options.client, Prng::new(options.seed, "clients"));
-        let mut world = World::new(options, lines);
+        let mut world = World::new(options.clone(), lines);
         world.tell(Moment::ZERO.plus(clients.every_nanos), CLIENT);
         world.tell(first_fault, NEMESIS);
         world.tell(heal_at, HEAL);
         Self {
+            options,
             world,
             phase: Phase::Faults,
             nemesis,
@@ -110,6 +113,11 @@ impl Run {
 
     fn go(&mut self) {
         while let Some(told) = self.world.step() {
+            if self.world.stats().happenings > HAPPENINGS_MAX {
+                let story = format!("{HAPPENINGS_MAX} things happened and it is not over");
+                self.world.fail(Violation::new(Property::Bounds, story));
+                return;
+            }
             let Some(token) = told else { continue };
             match token {
                 CLIENT => self.clients(),
@@ -128,7 +136,7 @@ impl Run {
     fn report(self) -> Report {
         let world = self.world;
         Report {
-            options: world.options().clone(),
+            options: self.options,
             violation: world.violation().cloned(),
             stats: *world.stats(),
             network: world.network().counts(),
@@ -223,6 +231,9 @@ impl Run {
             });
             if ended || node.disk.is_failing() {
                 world.kill(member);
+            }
+            if world.node(member).process.is_none() {
+                world.repair_disk(member);
             }
             if whole.contains(member) {
                 world.start_at(member, world.now());
@@ -345,6 +356,9 @@ impl Run {
         self.not_converged()
     }
 }
+
+/// No run of the swarm comes near: what does is a storm of messages.
+const HAPPENINGS_MAX: u64 = 10_000_000;
 
 /// A healthy cluster settles within so many election timeouts, besides the time to catch up.
 const ELECTIONS_MAX: u32 = 40;

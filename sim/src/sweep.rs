@@ -24,6 +24,8 @@ pub struct Sweep {
     pub faults_for: Option<Duration>,
     /// Threads.
     pub jobs: usize,
+    /// Whether to begin no more seeds once one has failed.
+    pub fail_fast: bool,
 }
 
 /// A seed that failed.
@@ -86,6 +88,9 @@ impl Sweep {
                         let mut summary = lock(&summary);
                         summary.add(outcome);
                         let failed = summary.failures.len() as u64;
+                        if self.fail_fast && failed > 0 {
+                            next.store(self.seeds.end, Ordering::Relaxed);
+                        }
                         progress(summary.passed + failed, failed);
                     }
                 });

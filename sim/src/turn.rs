@@ -14,6 +14,7 @@ use crate::prng::Prng;
 use crate::trace;
 use crate::violation::{Checked, Property, Violation, check};
 use crate::world::{DEADLINE, Happening, World};
+use synod_log::LogError;
 
 /// Whether a process outlived what it did.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -172,19 +173,27 @@ impl World {
     }
 
     fn take_read(&mut self, member: MemberIndex, process: &mut Process, read: Read) -> Checked {
-        let limits = self.options.limits;
         let (from, end) = match read {
             Read::CatchUp { from, end, .. } | Read::Back { from, end } => (from, end),
         };
-        let disk = &self.nodes[member.place()].disk;
-        let run = disk.read(from, end, limits.run_bytes_max, limits.run_slots_max);
+        let read_back = self.nodes[member.place()].disk.read(from, end);
+        check!(
+            Recovery,
+            read_back.is_ok() || process.log_failed,
+            "member {} cannot read {from}..{end} from its log: {read_back:?}",
+            member.0
+        );
+        let run = read_back.unwrap_or_default();
         let Read::CatchUp { to, decided, .. } = read else {
             check!(
                 Recovery,
-                !run.is_empty(),
+                !run.is_empty() || process.log_failed,
                 "the log of member {} has no slot {from}, which is decided there",
                 member.0
             );
+            if run.is_empty() {
+                return Ok(());
+            }
             return own(process.service.handle(process.told, Input::ReadBack { chosen: &run }));
         };
         let end = from.plus(run.len() as u64);
@@ -219,7 +228,18 @@ impl World {
                         format!("w{} {}", id.0, trace::record(&record))
                     });
                     self.checkers.on_persist(member, id, &record)?;
-                    self.nodes[member.place()].disk.stage(&header, id, &record);
+                    let staged = self.nodes[member.place()].disk.stage(id, record);
+                    let refused = matches!(
+                        staged,
+                        Err(LogError::TooLarge { .. } | LogError::OutOfOrder { .. })
+                    );
+                    check!(
+                        Contract,
+                        !refused,
+                        "the log of member {} does not take w{}: {staged:?}",
+                        member.0,
+                        id.0
+                    );
                 }
                 Output::Send { to, payload } => {
                     self.send(member, &header, to, &payload)?;
@@ -299,12 +319,30 @@ impl World {
         };
         self.checkers.on_turn(member, cursors)?;
         let node = &mut self.nodes[member.place()];
-        let Some(ticket) = node.disk.write() else { return Ok(()) };
         let life = node.life;
+        let ticket = match node.disk.write() {
+            Ok(Some(ticket)) => ticket,
+            Ok(None) => return Ok(()),
+            Err(_) => {
+                self.give_back(member, process, Item::SyncFailed);
+                return Ok(());
+            }
+        };
         let at = self.now.plus(sync_time(&self.options.disk, &mut self.disk_prng));
         process.sync_at = process.sync_at.max(at);
         self.schedule(process.sync_at, Happening::Synced { member, life, ticket });
         Ok(())
+    }
+
+    /// Puts an item before a process that is in the middle of its turn.
+    fn give_back(&mut self, member: MemberIndex, process: &mut Process, item: Item) {
+        if process.log_failed {
+            return;
+        }
+        process.inbox.push(item);
+        let life = self.nodes[member.place()].life;
+        process.turn_at = Some(self.now);
+        self.schedule(self.now, Happening::Turn { member, life });
     }
 
     fn read_later(&mut self, member: MemberIndex, read: Read) {
@@ -338,7 +376,7 @@ impl World {
         }
         let kind = MessageKind::of(payload);
         let mut frame = BytesMut::new();
-        wire::encode(header, payload, &mut frame);
+        wire::encode_with(crc32c::crc32c_append, header, payload, &mut frame);
         let frame = frame.freeze();
         for receiver in to.iter().filter(|receiver| receiver.place() < self.nodes.len()) {
             let number = self.next_frame;

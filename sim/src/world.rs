@@ -14,14 +14,15 @@ use synod_core::{
 
 use crate::checkers::Checkers;
 use crate::clock::{Clock, Moment};
-use crate::disk::{Disk, Ticket};
+use crate::disk::Disk;
 use crate::machine::Ledger;
 use crate::network::{Envelope, Network};
 use crate::node::{Item, Node, Process, Read};
-use crate::options::Options;
+use crate::options::{DiskOptions, Options};
 use crate::prng::Prng;
 use crate::trace::{Lines, Trace};
 use crate::violation::{Property, Violation};
+use synod_log::{Identity, Keep, OpenError, Ticket};
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -105,7 +106,17 @@ impl World {
             Node {
                 id: *id,
                 clock: Clock::new(rate, offset),
-                disk: Disk::new(Incarnation(clock_prng.bits().max(1))),
+                disk: Disk::new(
+                    Identity {
+                        cluster: ClusterId(CLUSTER),
+                        group: GroupId(GROUP),
+                        epoch: configuration.epoch(),
+                        node: *id,
+                    },
+                    &options.limits,
+                    &options.disk,
+                    Incarnation(clock_prng.bits().max(1)),
+                ),
                 machine: Ledger::new(options.durable_machines),
                 life: 0,
                 paused_until: Moment::ZERO,
@@ -188,6 +199,11 @@ impl World {
     #[must_use]
     pub fn node(&self, member: MemberIndex) -> &Node {
         &self.nodes[member.place()]
+    }
+
+    /// The node at `member`, to look into it or to harm it.
+    pub fn node_mut(&mut self, member: MemberIndex) -> &mut Node {
+        &mut self.nodes[member.place()]
     }
 
     /// The service at `member`, while it is up.
@@ -305,18 +321,32 @@ impl World {
         self.nodes[member.place()].paused_until = until;
     }
 
-    /// The process at `member` dies.
+    /// The process at `member` dies. Of what its disk had not synced, any part may be lost.
     pub fn kill(&mut self, member: MemberIndex) {
+        if self.end_process(member) {
+            self.nodes[member.place()].disk.crash(&mut self.disk_prng);
+        }
+    }
+
+    /// The power of `member` fails, and of what its disk had not synced this much is kept.
+    pub fn cut_power(&mut self, member: MemberIndex, keep: Keep) {
+        if self.end_process(member) {
+            self.nodes[member.place()].disk.cut_power(keep);
+        }
+    }
+
+    /// Whether there was a process.
+    fn end_process(&mut self, member: MemberIndex) -> bool {
         let node = &mut self.nodes[member.place()];
-        let Some(process) = node.process.take() else { return };
+        let Some(process) = node.process.take() else { return false };
         node.machine = process.service.machine().reopened();
-        node.disk.crash(&mut self.disk_prng);
         node.life += 1;
         node.paused_until = Moment::ZERO;
         node.kept_back.clear();
         self.stats.crashes += 1;
         let boot = process.header.boot.0;
         self.trace.note(self.now, member, "dies", boot, || format!("in run {boot}"));
+        true
     }
 
     /// Schedules the start of `member` at `at`; nothing happens when it is up then.
@@ -344,6 +374,11 @@ impl World {
     pub fn fail_disk(&mut self, member: MemberIndex) {
         self.trace.note(self.now, member, "fails", 0, String::new);
         self.nodes[member.place()].disk.fail();
+    }
+
+    /// The disk of `member`, which is down, works again.
+    pub fn repair_disk(&mut self, member: MemberIndex) {
+        self.nodes[member.place()].disk.repair();
     }
 
     /// The clock of `member` jumps forward and changes its rate.
@@ -377,7 +412,7 @@ impl World {
     }
 
     fn on_synced(&mut self, member: MemberIndex, life: u32, ticket: Ticket) {
-        let fail_ppm = self.options.disk.fail_ppm;
+        let DiskOptions { fail_ppm, settle_ppm, .. } = self.options.disk;
         let node = &mut self.nodes[member.place()];
         if node.life != life {
             return;
@@ -389,9 +424,15 @@ impl World {
         if self.disk_prng.chance(fail_ppm) {
             node.disk.fail();
         }
-        let item = match node.disk.sync(ticket) {
-            Some(upto) => Item::Synced(upto),
-            None => Item::SyncFailed,
+        let synced = node.disk.sync(ticket);
+        let idle = node.process.as_ref().is_some_and(|process| process.sync_at <= self.now);
+        let settled = match synced {
+            Ok(_) if idle && self.disk_prng.chance(settle_ppm) => node.disk.settle(),
+            Ok(_) | Err(_) => Ok(()),
+        };
+        let item = match synced.and_then(|upto| settled.map(|()| upto)) {
+            Ok(upto) => Item::Synced(upto),
+            Err(_) => Item::SyncFailed,
         };
         self.give(member, item);
     }
@@ -404,7 +445,19 @@ impl World {
         if node.process.is_some() {
             return Ok(());
         }
-        let recovered = node.disk.recover().map_err(broken)?;
+        let recovered = match node.disk.recover() {
+            Ok(recovered) => recovered,
+            Err(OpenError::Device(_)) => {
+                // Whoever runs the node starts it again.
+                self.trace.note(now, member, "eio", 1, || "does not start".into());
+                let later = self.disk_prng.exponential(RESTART_NANOS);
+                self.start_at(member, now.plus(later));
+                return Ok(());
+            }
+            Err(error) => {
+                return Err(broken(format!("member {} does not start: {error}", member.0)));
+            }
+        };
         let machine = node.machine.reopened();
         self.checkers.on_start(member, &recovered, machine.saved_end())?;
         let boot = recovered.boot;
@@ -419,7 +472,7 @@ impl World {
             )
         });
         let local = node.clock.at(now);
-        let decoder = Decoder::new(&config.replica.limits);
+        let decoder = Decoder::with_crc(crc32c::crc32c_append, &config.replica.limits);
         let service = Service::new(config, recovered, machine, local)
             .map_err(|error| broken(format!("member {} does not start: {error}", member.0)))?;
         let header = service.replica().header();
@@ -460,7 +513,7 @@ impl World {
     fn service_config(&self, member: MemberIndex) -> ServiceConfig {
         let node = self.nodes[member.place()].id;
         let mut replica =
-            Config::new(ClusterId(CLUSTER), GroupId(1), node, self.configuration.clone());
+            Config::new(ClusterId(CLUSTER), GroupId(GROUP), node, self.configuration.clone());
         replica.seed = self.options.seed.wrapping_mul(31).wrapping_add(node.0);
         replica.limits = self.options.limits;
         replica.timeouts = self.options.timeouts;
@@ -483,8 +536,14 @@ impl World {
     }
 }
 
+/// How long a node that did not start stays down, in the mean.
+const RESTART_NANOS: u64 = 100_000_000;
+
 /// The id of the cluster that is simulated.
 pub const CLUSTER: u64 = 0x5111;
+
+/// The id of its only group.
+pub const GROUP: u64 = 1;
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {

@@ -11,7 +11,7 @@ use synod_sim::trace::Lines;
 #[test]
 fn no_seed_of_a_small_sweep_fails() {
     let faults_for = Some(Duration::from_secs(3));
-    let sweep = Sweep { seeds: 0..200, nodes: None, faults_for, jobs: 2 };
+    let sweep = Sweep { seeds: 0..200, nodes: None, faults_for, jobs: 2, fail_fast: false };
     let summary = sweep.run(&|_, _| {});
     let failures: Vec<String> = summary
         .failures
