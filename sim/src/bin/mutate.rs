@@ -14,7 +14,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One way to break the protocol.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn run() -> Result<bool, String> {
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options { names: Vec::new(), seeds: 5000 };
+    let mut options = Options { names: Vec::new(), seeds: 1000 };
     while let Some(word) = words.next() {
         if word == "--seeds" {
             let count = words.next().ok_or("--seeds needs a number")?;
@@ -178,25 +178,47 @@ fn hunt(tree: &Path, place: &Path, budget: u64) -> Result<Fate, String> {
     let target = place.join("target");
     build(tree, &target)?;
     let started = Instant::now();
-    let (mut done, mut step) = (0, 50);
+    let (mut done, mut step) = (0, 25);
     while done < budget {
         let end = (done + step).min(budget);
-        let output = Command::new(target.join("release/synod-sim"))
-            .args(["run", "--seeds", &format!("{done}..{end}"), "--fail-fast"])
-            .current_dir(tree)
-            .output()
-            .map_err(|error| format!("synod-sim: {error}"))?;
+        let (passed, text) = sweep(tree, &target, done, end)?;
         let seconds = started.elapsed().as_secs();
-        if !output.status.success() {
-            let text = String::from_utf8_lossy(&output.stdout).into_owned()
-                + &String::from_utf8_lossy(&output.stderr);
-            let (seed, how) = failing_seed(&text).unwrap_or((end, "it stopped".into()));
+        if !passed {
+            let (seed, how) = failing_seed(&text).unwrap_or((done, "it never ended".into()));
             return Ok(Fate::Killed { seeds: seed.saturating_add(1), seconds, how });
         }
         done = end;
-        step = (step * 2).min(1000);
+        step = (step * 2).min(500);
     }
     Ok(Fate::Survived { seeds: done, seconds: started.elapsed().as_secs() })
+}
+
+/// Runs some seeds; a mutant that hangs is stopped after five minutes and counts as caught.
+fn sweep(tree: &Path, target: &Path, from: u64, end: u64) -> Result<(bool, String), String> {
+    let report = target.join("report.txt");
+    let file = fs::File::create(&report).map_err(|error| format!("report: {error}"))?;
+    let errors = file.try_clone().map_err(|error| format!("report: {error}"))?;
+    let mut child = Command::new(target.join("release/synod-sim"))
+        .args(["run", "--seeds", &format!("{from}..{end}")])
+        .current_dir(tree)
+        .stdout(file)
+        .stderr(errors)
+        .spawn()
+        .map_err(|error| format!("synod-sim: {error}"))?;
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(|error| format!("synod-sim: {error}"))? {
+            break Some(status);
+        }
+        if started.elapsed() > PATIENCE {
+            child.kill().map_err(|error| format!("synod-sim: {error}"))?;
+            child.wait().map_err(|error| format!("synod-sim: {error}"))?;
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let text = fs::read_to_string(&report).map_err(|error| format!("report: {error}"))?;
+    Ok((status.is_some_and(|status| status.success()), text))
 }
 
 fn build(tree: &Path, target: &Path) -> Result<(), String> {
@@ -212,14 +234,25 @@ fn build(tree: &Path, target: &Path) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err("the mutant does not build".into()) }
 }
 
-/// The first line `seed N failed: what`.
+/// The lowest failing seed in a report: `seed N: options`, then `VIOLATION what`.
 fn failing_seed(text: &str) -> Option<(u64, String)> {
-    text.lines().find_map(|line| {
-        let rest = line.trim().strip_prefix("seed ")?;
-        let (seed, how) = rest.split_once(" failed: ")?;
-        Some((seed.parse().ok()?, how.chars().take(90).collect()))
-    })
+    let mut seed = None;
+    let mut found: Option<(u64, String)> = None;
+    for line in text.lines() {
+        if let Some((number, _)) = line.strip_prefix("seed ").and_then(|rest| rest.split_once(':'))
+        {
+            seed = number.parse().ok();
+        } else if let (Some(how), Some(seed)) = (line.strip_prefix("VIOLATION "), seed)
+            && found.as_ref().is_none_or(|(lowest, _)| seed < *lowest)
+        {
+            found = Some((seed, how.chars().take(90).collect()));
+        }
+    }
+    found
 }
+
+/// How long one sweep of a mutant may take.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests {
@@ -243,8 +276,9 @@ mod tests {
 
     #[test]
     fn a_failing_seed_is_found_in_the_output() {
-        let text = "42 seeds\nseed 17 failed: Agreement: slot 4\nmore";
-        assert_eq!(failing_seed(text), Some((17, "Agreement: slot 4".into())));
+        let text = "seed 17: 3 nodes\n  limits\nVIOLATION Agreement: slot 4\n\
+                    seed 9: 2 nodes\nVIOLATION Order: slot 2\nmore";
+        assert_eq!(failing_seed(text), Some((9, "Order: slot 2".into())));
         assert_eq!(failing_seed("all passed"), None);
     }
 }
