@@ -94,6 +94,47 @@ pub fn encode_with(
     let start = out.len();
     let len = encoded_len(record);
     out.reserve(len);
+    put(header, stamp, record, len, out);
+    debug_assert_eq!(out.len() - start, len, "the length announced is the length written");
+    crate::wire::seal(crc, out.get_mut(start..).unwrap_or_default(), CHECKSUM_AT);
+}
+
+/// Encodes one record at the start of memory that the host already has (a mapped log, a registered
+/// buffer) and returns its length; `None`, and nothing written, when it does not fit.
+pub fn encode_into(
+    header: &Header,
+    stamp: &Stamp,
+    record: &Record<'_, Bytes>,
+    out: &mut [u8],
+) -> Option<usize> {
+    encode_into_with(crc32c, header, stamp, record, out)
+}
+
+/// [`encode_into`] with a checksum function of the host's.
+pub fn encode_into_with(
+    crc: Crc,
+    header: &Header,
+    stamp: &Stamp,
+    record: &Record<'_, Bytes>,
+    out: &mut [u8],
+) -> Option<usize> {
+    let len = encoded_len(record);
+    let place = out.get_mut(..len)?;
+    let mut rest = &mut *place;
+    put(header, stamp, record, len, &mut rest);
+    debug_assert!(rest.is_empty(), "the length announced is the length written");
+    crate::wire::seal(crc, place, CHECKSUM_AT);
+    Some(len)
+}
+
+/// Puts a record of `len` bytes, its checksum left open.
+fn put(
+    header: &Header,
+    stamp: &Stamp,
+    record: &Record<'_, Bytes>,
+    len: usize,
+    out: &mut impl BufMut,
+) {
     let (kind, flags, count, run) = match record.body {
         Body::Mark => (KIND_MARK, 0, 0, NO_RUN),
         Body::Accepted(run) => (KIND_ACCEPTED, 0, run.len(), run),
@@ -114,18 +155,21 @@ pub fn encode_with(
     put_ballot(record.promised, out);
     put_slot(record.decided, out);
     put_slot(expected.slot, out);
-    match record.body {
-        Body::Mark => {}
-        Body::Accepted(run) | Body::Learned(run) => run::put(expected, run, out),
-        Body::Roster { members, .. } => put_members(members, out),
-    }
-    let padding = (start + len).saturating_sub(out.len());
-    debug_assert!(padding < ALIGNMENT, "the length announced is the length written");
-    out.put_bytes(0, padding);
-    crate::wire::seal(crc, out.get_mut(start..).unwrap_or_default(), CHECKSUM_AT);
+    let body = match record.body {
+        Body::Mark => 0,
+        Body::Accepted(run) | Body::Learned(run) => {
+            run::put(expected, run, out);
+            run::encoded_len(expected, run)
+        }
+        Body::Roster { members, .. } => {
+            put_members(members, out);
+            members.len() * MEMBER_BYTES
+        }
+    };
+    out.put_bytes(0, len - RECORD_BYTES_MIN - body);
 }
 
-fn put_members(members: &[(NodeId, Incarnation)], out: &mut BytesMut) {
+fn put_members(members: &[(NodeId, Incarnation)], out: &mut impl BufMut) {
     for (node, incarnation) in members {
         out.put_u64_le(node.0);
         out.put_u64_le(incarnation.0);

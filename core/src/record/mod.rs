@@ -67,7 +67,7 @@ mod tests;
 
 pub use codec::{
     ALIGNMENT, Decoded, Decoder, MAGIC, PREFIX_BYTES, RECORD_BYTES_MIN, VERSION, claimed_len,
-    encode, encode_with, encoded_len,
+    encode, encode_into, encode_into_with, encode_with, encoded_len,
 };
 pub use error::RecordError;
 pub use replay::{Replay, ReplayError};

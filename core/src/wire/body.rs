@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use super::WireError;
 use super::field::{BALLOT_BYTES, FieldError, Fields, SLOT_BYTES, narrow, put_ballot, put_slot};
@@ -67,7 +67,7 @@ pub(super) fn encoded_len(message: &Message<'_, Bytes>) -> usize {
 }
 
 /// Appends the body of `message`.
-pub(super) fn put(message: &Message<'_, Bytes>, out: &mut BytesMut) {
+pub(super) fn put(message: &Message<'_, Bytes>, out: &mut impl BufMut) {
     match message {
         Message::Beat(beat) => put_beat(beat, out),
         Message::Prepare { ballot, from } => {
@@ -154,7 +154,7 @@ impl<'s> Runs<'s> {
     }
 }
 
-fn put_beat(beat: &Beat, out: &mut BytesMut) {
+fn put_beat(beat: &Beat, out: &mut impl BufMut) {
     put_ballot(beat.leader, out);
     out.put_u64_le(beat.round);
     put_ballot(beat.promised, out);
@@ -209,7 +209,7 @@ fn read_learned<'s>(
     Ok(Message::Learned { from, proposals, decided })
 }
 
-fn put_run(expected: Expected, proposals: &[Proposal<Bytes>], out: &mut BytesMut) {
+fn put_run(expected: Expected, proposals: &[Proposal<Bytes>], out: &mut impl BufMut) {
     out.put_u32_le(narrow(proposals.len()));
     run::put(expected, proposals, out);
 }

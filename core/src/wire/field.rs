@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use crate::{
     Ballot, Boot, ClusterId, Epoch, GroupId, Header, Incarnation, MEMBERS_MAX, NodeId, NodeSet,
@@ -69,16 +69,16 @@ pub(crate) const BALLOT_BYTES: usize = 16;
 /// The size of an encoded [`Slot`].
 pub(crate) const SLOT_BYTES: usize = 8;
 
-pub(crate) fn put_slot(slot: Slot, out: &mut BytesMut) {
+pub(crate) fn put_slot(slot: Slot, out: &mut impl BufMut) {
     out.put_u64_le(slot.0);
 }
 
-pub(crate) fn put_ballot(ballot: Ballot, out: &mut BytesMut) {
+pub(crate) fn put_ballot(ballot: Ballot, out: &mut impl BufMut) {
     out.put_u64_le(ballot.round);
     out.put_u64_le(ballot.node.0);
 }
 
-pub(crate) fn put_header(header: &Header, out: &mut BytesMut) {
+pub(crate) fn put_header(header: &Header, out: &mut impl BufMut) {
     out.put_u64_le(header.cluster.0);
     out.put_u64_le(header.group.0);
     out.put_u32_le(header.epoch.number);

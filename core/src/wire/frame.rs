@@ -91,6 +91,35 @@ pub fn encode_with(crc: Crc, header: &Header, payload: &Payload<'_>, out: &mut B
     let start = out.len();
     let len = encoded_len(payload);
     out.reserve(len);
+    put(header, payload, len, out);
+    debug_assert_eq!(out.len() - start, len, "the length announced is the length written");
+    seal(crc, out.get_mut(start..).unwrap_or_default(), CHECKSUM_AT);
+}
+
+/// Encodes one frame at the start of memory that the host already has (a registered buffer, a ring
+/// in a peer's memory) and returns its length; `None`, and nothing written, when it does not fit.
+pub fn encode_into(header: &Header, payload: &Payload<'_>, out: &mut [u8]) -> Option<usize> {
+    encode_into_with(crc32c, header, payload, out)
+}
+
+/// [`encode_into`] with a checksum function of the host's.
+pub fn encode_into_with(
+    crc: Crc,
+    header: &Header,
+    payload: &Payload<'_>,
+    out: &mut [u8],
+) -> Option<usize> {
+    let len = encoded_len(payload);
+    let frame = out.get_mut(..len)?;
+    let mut rest = &mut *frame;
+    put(header, payload, len, &mut rest);
+    debug_assert!(rest.is_empty(), "the length announced is the length written");
+    seal(crc, frame, CHECKSUM_AT);
+    Some(len)
+}
+
+/// Puts a frame of `len` bytes, its checksum left open.
+fn put(header: &Header, payload: &Payload<'_>, len: usize, out: &mut impl BufMut) {
     out.put_u32_le(narrow(len));
     out.put_slice(&MAGIC);
     out.put_u8(VERSION);
@@ -104,8 +133,6 @@ pub fn encode_with(crc: Crc, header: &Header, payload: &Payload<'_>, out: &mut B
         Payload::Replica(message) => body::put(message, out),
         Payload::Service(message) => service::put(message, out),
     }
-    debug_assert_eq!(out.len() - start, len, "the length announced is the length written");
-    seal(crc, out.get_mut(start..).unwrap_or_default(), CHECKSUM_AT);
 }
 
 /// Writes the checksum of `bytes` into its place at `at`.

@@ -81,14 +81,16 @@ pub(crate) mod run;
 mod service;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::assert_fits_exactly;
 
 pub(crate) use frame::seal;
 
 pub use error::WireError;
 pub use field::FieldError;
 pub use frame::{
-    Decoder, FRAME_BYTES_MIN, MAGIC, PREFIX_BYTES, VERSION, encode, encode_with, encoded_len,
-    frame_bytes_max, frame_len,
+    Decoder, FRAME_BYTES_MIN, MAGIC, PREFIX_BYTES, VERSION, encode, encode_into, encode_into_with,
+    encode_with, encoded_len, frame_bytes_max, frame_len,
 };
 
 use bytes::Bytes;

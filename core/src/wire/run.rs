@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use super::field::{BALLOT_BYTES, FieldError, Fields, SLOT_BYTES, narrow, put_ballot, put_slot};
 use crate::{Ballot, Kind, Proposal, Slot};
@@ -57,7 +57,7 @@ pub(crate) fn encoded_len(mut expected: Expected, run: &[Proposal<Bytes>]) -> us
 }
 
 /// Appends `run`. The decrees are copied here, once, and nowhere else.
-pub(crate) fn put(mut expected: Expected, run: &[Proposal<Bytes>], out: &mut BytesMut) {
+pub(crate) fn put(mut expected: Expected, run: &[Proposal<Bytes>], out: &mut impl BufMut) {
     for proposal in run {
         let (flags, _) = expected.flags(proposal);
         let (kind, decree) = decree(proposal);

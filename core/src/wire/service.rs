@@ -2,7 +2,7 @@
 
 use core::ops::RangeInclusive;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use super::WireError;
 use super::field::{BALLOT_BYTES, Fields, narrow, put_ballot};
@@ -34,7 +34,7 @@ pub(super) const fn encoded_len(message: &ServiceMessage) -> usize {
 }
 
 /// Appends the body of `message`.
-pub(super) fn put(message: &ServiceMessage, out: &mut BytesMut) {
+pub(super) fn put(message: &ServiceMessage, out: &mut impl BufMut) {
     match message {
         ServiceMessage::Forward { ballot, number, after, requests } => {
             put_ballot(*ballot, out);

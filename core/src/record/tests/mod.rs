@@ -66,6 +66,8 @@ fn records(run: &[Proposal<Bytes>]) -> Vec<Record<'_, Bytes>> {
 fn bytes_of(record: &Record<'_, Bytes>) -> Bytes {
     let mut out = BytesMut::new();
     encode(&header(), &STAMP, record, &mut out);
+    let into = |memory: &mut [u8]| encode_into(&header(), &STAMP, record, memory);
+    crate::wire::assert_fits_exactly(&out, into);
     out.freeze()
 }
 

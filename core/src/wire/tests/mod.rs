@@ -101,6 +101,7 @@ fn messages<'a>(
 fn frame(payload: &Payload<'_>) -> Bytes {
     let mut out = BytesMut::new();
     encode(&header(), payload, &mut out);
+    assert_fits_exactly(&out, |memory| encode_into(&header(), payload, memory));
     out.freeze()
 }
 
@@ -293,4 +294,19 @@ fn requests_are_not_copied() {
 
 fn oversize(claimed: u32, max: usize) -> Result<Option<usize>, WireError> {
     Err(WireError::Oversize { claimed, max })
+}
+
+/// What is encoded into given memory is what is appended to a buffer; what does not fit leaves the
+/// memory alone.
+pub(crate) fn assert_fits_exactly(
+    expected: &[u8],
+    encode_into: impl Fn(&mut [u8]) -> Option<usize>,
+) {
+    let mut memory = alloc::vec![0xA5; expected.len() + 3];
+    assert_eq!(encode_into(&mut memory), Some(expected.len()));
+    assert_eq!(&memory[..expected.len()], expected);
+    assert_eq!(memory[expected.len()..], [0xA5; 3]);
+    let mut small = alloc::vec![0xA5; expected.len() - 1];
+    assert_eq!(encode_into(&mut small), None);
+    assert!(small.iter().all(|byte| *byte == 0xA5));
 }
