@@ -7,8 +7,8 @@
 //! switches.
 //!
 //! ```sh
-//! cargo run --release -p synod-sim --bin mutate                  # all
-//! cargo run --release -p synod-sim --bin mutate -- r2 --seeds 20000
+//! cargo run --release -p synod-sim --example mutate                  # all
+//! cargo run --release -p synod-sim --example mutate -- r2 --seeds 20000
 //! ```
 
 use std::fs;
