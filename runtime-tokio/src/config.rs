@@ -67,6 +67,25 @@ pub struct Transport {
     pub shutdown_timeout: Duration,
 }
 
+impl Member {
+    /// Checks the form of the address. Whether its name means anything shows when it is dialled,
+    /// and may be otherwise the next time.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let parts = self.address.rsplit_once(':');
+        let is_sound = parts.is_some_and(|(host, port)| {
+            // An IPv6 address stands in brackets, or its last part would pass for a port.
+            let is_host = !host.is_empty() && (host.starts_with('[') || !host.contains(':'));
+            is_host && port.parse::<u16>().is_ok_and(|port| port != 0)
+        });
+        let Self { node, address } = self;
+        if is_sound {
+            Ok(())
+        } else {
+            Err(StartError::Address { node: *node, address: address.clone() })
+        }
+    }
+}
+
 impl Default for Transport {
     fn default() -> Self {
         Self {
@@ -80,7 +99,7 @@ impl Default for Transport {
             silence_timeout: Duration::from_secs(5),
             redial_min: Duration::from_millis(20),
             redial_max: Duration::from_secs(1),
-            submits_waiting_max: 4096,
+            submits_waiting_max: 1 << 14,
             shutdown_timeout: Duration::from_secs(5),
         }
     }
@@ -169,6 +188,22 @@ mod tests {
         assert_eq!(named(|t| t.silence_timeout = Duration::from_millis(499)), "silence_timeout");
         assert_eq!(named(|t| t.redial_min = Duration::ZERO), "redial_min");
         assert_eq!(named(|t| t.redial_max = Duration::from_millis(1)), "redial_max");
+    }
+
+    #[test]
+    fn bad_addresses_are_named() {
+        let check = |address: &str| Member { node: NodeId(3), address: address.into() }.check();
+        for sound in ["10.0.0.1:7000", "localhost:1", "[::1]:65535", "db-1.example:80"] {
+            assert!(check(sound).is_ok(), "{sound}");
+        }
+        for bad in ["", "10.0.0.1", ":7000", "host:", "host:seven", "host:70000", "h:0", "::1:80"] {
+            match check(bad) {
+                Err(StartError::Address { node, address }) => {
+                    assert_eq!((node, address.as_str()), (NodeId(3), bad));
+                }
+                other => panic!("{bad} gave {other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -20,6 +20,13 @@ pub enum StartError {
         /// The range.
         range: &'static str,
     },
+    /// The address of a member is none.
+    Address {
+        /// The member.
+        node: NodeId,
+        /// What was given as its address.
+        address: String,
+    },
     /// A node with peers needs an address to listen on: name this node among the members, or give
     /// the address apart.
     NoAddress(NodeId),
@@ -60,6 +67,11 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Limit { name, range } => write!(f, "`{name}` must be {range}"),
+            Self::Address { node, address } => write!(
+                f,
+                "`{address}` is no address of node {node}: give `host:port`, where the host is a \
+                 name, an IPv4 address, or an IPv6 address in brackets"
+            ),
             Self::NoAddress(node) => write!(
                 f,
                 "node {node} has peers and no address to listen on: name it among the members, \

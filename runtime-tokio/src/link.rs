@@ -204,7 +204,11 @@ impl Link {
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(error) => write!(f, "it cannot be reached: {error}"),
+            Self::Unreachable(error) => write!(
+                f,
+                "it cannot be reached: {error}; is it running, and is its address in the list of \
+                 members right?"
+            ),
             Self::Handshake(HandshakeError::Io(error)) => {
                 write!(f, "the handshake broke off: {error}")
             }

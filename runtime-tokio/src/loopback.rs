@@ -175,6 +175,44 @@ async fn frames_arrive_as_they_were_sent() {
 }
 
 #[tokio::test]
+async fn a_loop_that_does_not_keep_up_holds_back_its_peer_and_loses_nothing() {
+    let transport = Transport {
+        send_queue_bytes_max: 64 << 20,
+        stall_timeout: Duration::from_secs(50),
+        ..Transport::default()
+    };
+    let mut left = Side::listen_as(header(1), transport).await;
+    let mut right = Side::listen(2).await;
+    let queue = left.link(2, right.address.clone());
+    assert_eq!(left.up().await, NodeId(2));
+    let (_, mut frames) = right.inbound().await;
+
+    // Nobody takes these frames out: they stay where they were pushed, but for what the channel
+    // and the buffers of the system hold.
+    let large = frame(900_000);
+    let count = 40;
+    for _ in 0..count {
+        queue.push(large.clone());
+    }
+    queue.flush();
+    within(async {
+        let mut last = usize::MAX;
+        while last != queue.tally().bytes || queue.tally().sent == 0 {
+            last = queue.tally().bytes;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    })
+    .await;
+    assert!(queue.tally().bytes > 8 << 20, "{:?}", queue.tally());
+    assert!(frames.len() <= transport.receive_batches_max);
+
+    for _ in 0..count {
+        assert_eq!(within(frames.recv()).await, Some(large.clone()));
+    }
+    assert_eq!(queue.tally().dropped, 0);
+}
+
+#[tokio::test]
 async fn a_link_comes_up_when_its_peer_does_and_again_after_it_broke() {
     let mut left = Side::listen(1).await;
     let late = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -27,7 +27,8 @@ use crate::read_thread::ReadThread;
 use crate::sources::Sources;
 use crate::{NodeError, StartError, clock};
 
-/// A running node. It runs on tasks of its own; this only stands for it.
+/// A running node. It runs on tasks of its own; this only stands for it, and to drop it ends
+/// nothing while there are handles.
 #[derive(Debug)]
 pub struct Node<R> {
     id: NodeId,
@@ -250,6 +251,7 @@ impl Builder {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(StartError::NoRuntime);
         }
+        self.members.iter().try_for_each(Member::check)?;
         let mut ids: Vec<NodeId> = self.members.iter().map(|member| member.node).collect();
         if ids.is_empty() {
             ids.push(self.node);

@@ -252,6 +252,62 @@ fn a_node_whose_log_fails_stops_and_the_others_go_on() {
 }
 
 #[test]
+fn a_full_log_ends_its_node_and_nothing_that_was_told_is_untrue() {
+    test(async {
+        let cluster = Cluster::of(1);
+        let builder = cluster.builder(1).data(Data::Memory { bytes_max: 10_000 });
+        let node = cluster.start_as(1, builder).await;
+        let mut applied = 0;
+        within(async {
+            loop {
+                match node.handle.submit(request("x".repeat(100))).await {
+                    Outcome::Applied { reply, .. } => {
+                        assert_eq!(reply, applied);
+                        applied += 1;
+                    }
+                    Outcome::Refused(Why::Stopped) => break,
+                    Outcome::Refused(_) | Outcome::Unknown { .. } => {}
+                }
+            }
+        })
+        .await;
+        assert!((1..100).contains(&applied), "{applied}");
+        assert_eq!(node.applied().len(), applied);
+        match within(node.node.ended()).await {
+            Err(NodeError::Log(error @ LogError::Full { .. })) => {
+                assert!(error.to_string().contains("10000"), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn nodes_talk_over_ipv6_too() {
+    test(async {
+        let Ok(held) = std::net::TcpListener::bind("[::1]:0") else {
+            // This machine has none.
+            return;
+        };
+        let six = held.local_addr().expect("an address");
+        let four = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let by_name = format!("localhost:{}", four.local_addr().expect("an address").port());
+        let members = |id: u64| {
+            synod_tokio::Node::builder(synod_tokio::cluster_named("trial"), NodeId(id))
+                .member(NodeId(1), six.to_string())
+                .member(NodeId(2), by_name.clone())
+        };
+        let first = Running::start(members(1).listener(held)).await;
+        let second = Running::start(members(2).listener(four)).await;
+        first.has_joined().await;
+        second.has_joined().await;
+        assert_eq!(first.node.address(), Some(six));
+        apply(&second.handle, "x").await;
+        assert_eq!(applied_by(&first, 1).await.len(), 1);
+    });
+}
+
+#[test]
 fn a_shutdown_resolves_everything() {
     test(async {
         // Without a quorum nothing is ever decided.
@@ -376,6 +432,12 @@ fn bad_beginnings_name_cause_and_mend() {
         let builder = cluster.builder(2).member(NodeId(3), "elsewhere:1");
         let error = told(builder).await;
         assert!(error.contains("node 3 is listed twice"), "{error}");
+        let error = told(cluster.builder(2).member(NodeId(4), "nowhere")).await;
+        assert!(error.contains("`nowhere`") && error.contains("host:port"), "{error}");
+        // A name that no resolver takes, so that none is asked.
+        let name = format!("{}:7000", "x".repeat(300));
+        let error = told(cluster.builder(2).listen(name.clone())).await;
+        assert!(error.contains(&name) && error.contains("choose an address"), "{error}");
         let error = told(cluster.builder(9)).await;
         assert!(error.contains("node 9 is not in its own member list"), "{error}");
     });
