@@ -387,3 +387,48 @@ impl fmt::Display for Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ms;
+
+    /// A run at the moment when its faults are over.
+    fn healed() -> Run {
+        let mut options = Options::draw(3, Some(3), Some(ms(1_000)));
+        options.heal_core_only = false;
+        let mut run = Run::new(options, Lines::None);
+        while run.phase == Phase::Faults {
+            let told = run.world.step().expect("a sound run goes on");
+            match told {
+                Some(HEAL) => run.heal(),
+                Some(CLIENT) => run.clients(),
+                Some(_) | None => {}
+            }
+        }
+        run
+    }
+
+    #[test]
+    fn a_cluster_that_does_not_converge_is_noticed() {
+        let mut run = healed();
+        run.go();
+        assert_eq!(run.report().violation, None);
+
+        let mut run = healed();
+        run.world.split(NodeSet::of(MemberIndex(0)));
+        run.go();
+        let violation = run.report().violation.expect("one member is cut off");
+        assert_eq!(violation.property, Property::Convergence);
+
+        let mut run = healed();
+        let healed_at = run.world.now();
+        while run.world.now() == healed_at {
+            let _ = run.world.step();
+        }
+        run.world.kill(MemberIndex(1));
+        run.go();
+        let violation = run.report().violation.expect("one member is down");
+        assert_eq!(violation.property, Property::Convergence);
+    }
+}
