@@ -112,6 +112,22 @@ fn lost_forwards_are_sent_again() {
     assert_eq!(t.service(1).status().counters.offered_again, 0, "the leader stayed");
 }
 
+/// One forward of six is lost; each of the others leaves a gap and is answered. All answers but the
+/// first come too late to tell anything.
+#[test]
+fn a_gap_is_mended_once() {
+    let mut t = cluster();
+    let mut count = 0;
+    t.fate = Box::new(move |packet| {
+        count += u32::from(packet.name == "forward");
+        if packet.name == "forward" && count == 1 { Fate::Drop } else { Fate::Pass }
+    });
+    let ids: Vec<_> = (0..6).map(|number| t.submit(1, &format!("{number}"))).collect();
+    t.run_until(|t| ids.iter().all(|id| t.is_applied(1, *id)));
+    assert_eq!(t.journal(1).concat(), "012345");
+    assert_eq!(t.service(1).status().counters.forwarded, 7, "all six again, in one");
+}
+
 #[test]
 fn doubled_and_reordered_forwards_are_taken_once_and_in_order() {
     let mut t = cluster();

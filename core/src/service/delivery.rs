@@ -120,6 +120,11 @@ impl Delivery {
         !self.busy
     }
 
+    /// Whether a decree is open.
+    pub(super) fn is_amid_decree(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Does one thing: applies one request, or opens or finishes a decree.
     pub(super) fn step<M: StateMachine>(&mut self, machine: &mut M) -> Step<M::Reply> {
         if let Some((at, batch)) = &mut self.open {

@@ -44,7 +44,9 @@ pub trait StateMachine {
         None
     }
 
-    /// A digest of the state, by which replicas that applied the same slots are compared.
+    /// A digest of the state, by which replicas that applied the same slots are compared. It is
+    /// asked for with every [`Status`](super::Status), so it should be kept up to date as requests
+    /// are applied rather than computed from the whole state.
     fn digest(&self) -> u64 {
         0
     }

@@ -18,6 +18,60 @@
 //! 2. Hand in *everything* that is ready, with [`Service::handle`] and [`Service::submit`]. Sample
 //!    the clock after the last input was read.
 //! 3. Pull every [`Output`] with [`Service::poll`] until it returns `None`, and do what it says.
+//!
+//! ```
+//! use synod_core::service::*;
+//! use synod_core::*;
+//!
+//! struct Counter(u64);
+//!
+//! impl StateMachine for Counter {
+//!     type Reply = u64;
+//!
+//!     fn apply(&mut self, _at: At, request: &[u8]) -> u64 {
+//!         self.0 += request.len() as u64;
+//!         self.0
+//!     }
+//! }
+//!
+//! // A group of one: no network, and a log that is durable at once.
+//! let members = Configuration::first(&[NodeId(1)])?;
+//! let config = ServiceConfig::new(Config::new(ClusterId(1), GroupId(0), NodeId(1), members));
+//! let log = Recovered::formatted(Incarnation(0xC0FFEE));
+//! let mut now = Instant::ZERO;
+//! let mut service = Service::new(config, log, Counter(0), now)?;
+//!
+//! // There is no leader yet: the request waits for one.
+//! let id = service.submit(now, Request::new("12345".into())).map_err(|rejected| rejected.why)?;
+//! let outcome = 'done: loop {
+//!     now = service.deadline(); // a real host sleeps until then, or until something happens
+//!     service.handle(now, Input::Replica(Event::DeadlineReached))?;
+//!     while let Some(output) = service.poll() {
+//!         match output {
+//!             Output::Persist { id, record: _ } => {
+//!                 // a real host writes the record, syncs, and says so later
+//!                 service.handle(now, Input::Replica(Event::Persisted { upto: id }))?;
+//!             }
+//!             Output::Outcome { id: done, outcome } if done == id => break 'done outcome,
+//!             Output::Outcome { .. } | Output::LeaderChanged { .. } => {}
+//!             Output::Send { .. } | Output::CatchUp { .. } => {} // nobody else is there
+//!             Output::ReadBack { .. } => unreachable!("the window holds a single request"),
+//!         }
+//!     }
+//! };
+//! assert!(matches!(outcome, Outcome::Applied { reply: 5, .. }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How it holds
+//!
+//! Each part is a module with the rule that it keeps, and why that suffices: `pending` (requests in
+//! doubt are offered in one ballot at a time), `intake` (a leader takes a request once, in order, in
+//! the ballot it was meant for), `delivery` (of each leadership a prefix has an effect, and none has
+//! an effect after a later one). Together: when a leadership has begun, whatever was offered to
+//! earlier ones and is not applied never will be, **for certain**. So it is offered again, in order,
+//! and a caller sees a change of leaders as a delay. `Unknown` is left for what is in flight at its
+//! deadline, for a log that failed, and for the lost leadership of a service that does not forward.
 
 mod batch;
 mod chunks;
@@ -181,8 +235,15 @@ impl<M: StateMachine> Service<M> {
     /// Pulls the next thing to do; `None` when there is nothing left in this turn. Chosen decrees
     /// are applied to the state machine in here.
     ///
-    /// What others wait for comes first: messages, then log writes, then the state machine.
+    /// What others wait for comes first: messages, then log writes, then the state machine, decree
+    /// by decree.
     pub fn poll(&mut self) -> Option<Output<'_, M::Reply>> {
+        // Inside a decree nothing else is looked at: that would cost more than most requests do.
+        if self.delivery.is_amid_decree()
+            && let Some((id, outcome)) = self.finish_decree()
+        {
+            return Some(Output::Outcome { id, outcome });
+        }
         loop {
             self.settle();
             if let Some((id, ended)) = self.pending.pop_ended() {
@@ -207,7 +268,7 @@ impl<M: StateMachine> Service<M> {
             if self.delivery.is_idle() {
                 return None;
             }
-            if let Some((id, outcome)) = self.step() {
+            if let Some((id, outcome)) = self.finish_decree() {
                 return Some(Output::Outcome { id, outcome });
             }
         }
@@ -321,6 +382,16 @@ impl<M: StateMachine> Service<M> {
                 | Action::LeaderChanged { .. },
             )
             | None => requires!(C7DeliveredInOrder, false),
+        }
+    }
+
+    /// Applies up to the end of the decree at hand, or to the first request that was one of ours.
+    fn finish_decree(&mut self) -> Option<(RequestId, Outcome<M::Reply>)> {
+        loop {
+            let outcome = self.step();
+            if outcome.is_some() || !self.delivery.is_amid_decree() {
+                return outcome;
+            }
         }
     }
 
