@@ -9,6 +9,7 @@ mod backend;
 mod connection;
 mod counters;
 mod limits;
+mod long;
 mod verdict;
 
 use core::time::Duration;

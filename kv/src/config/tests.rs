@@ -205,3 +205,16 @@ fn limits_that_follow_from_others() {
     let small = Given { numbers, ..sound() }.check().expect("sound").tuning;
     assert!(small.service.batch_bytes_max <= small.replica.decree_bytes_max);
 }
+
+#[test]
+fn the_settings_of_the_manual_are_the_defaults_and_all_there_are() {
+    let manual = include_str!("../../README.md");
+    let toml = manual.split("```toml").nth(1).expect("an example");
+    let toml = toml.split("```").next().expect("its end");
+    let given = Given::from_toml(toml, "README.md").expect("sound");
+    let named: Vec<&str> = given.numbers.iter().map(|(name, _)| *name).collect();
+    for number in NUMBERS {
+        assert!(named.contains(&number.name), "the manual does not name {}", number.name);
+    }
+    assert_eq!(given.check().expect("sound").tuning, sound().check().expect("sound").tuning);
+}

@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
-use synod_core::service::Request;
+use synod_core::service::{Outcome, Request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::answers::{Answers, Owed};
+use super::long::LongAnswer;
 use super::{Backend, Shared, verdict};
 use crate::command::{self, Session, Step};
 use crate::resp::{Parser, Writer};
+use crate::store::Reply;
 
 /// One connection, served by one task.
 pub(super) struct Connection<B: Backend> {
@@ -31,6 +33,8 @@ pub(super) struct Connection<B: Backend> {
     answers: Answers<B>,
     /// Answers on their way. No answer is added while it holds `output_bytes_max` or more.
     output: BytesMut,
+    /// The rest of an answer of which the output holds the beginning.
+    long: Option<LongAnswer>,
     /// A request that waits for its permit; nothing behind it is parsed.
     held: Option<Held>,
     /// Nothing more is taken in: the client has quit, broken the protocol or closed its half.
@@ -75,6 +79,7 @@ impl<B: Backend> Connection<B> {
             input: BytesMut::new(),
             answers: Answers::new(),
             output: BytesMut::new(),
+            long: None,
             held: None,
             is_ending: false,
             waits_since: None,
@@ -172,7 +177,10 @@ impl<B: Backend> Connection<B> {
 
     /// Whether everything taken in is answered and taken.
     fn is_settled(&self) -> bool {
-        self.held.is_none() && self.answers.is_empty() && self.output.is_empty()
+        self.held.is_none()
+            && self.answers.is_empty()
+            && self.long.is_none()
+            && self.output.is_empty()
     }
 
     /// Runs the commands that have arrived, as many as fit.
@@ -193,7 +201,8 @@ impl<B: Backend> Connection<B> {
         self.shared.counters.commands.add();
         let mut answer = BytesMut::new();
         // What is answered at once goes straight into the output when nothing is ahead of it.
-        let out = if self.answers.is_empty() { &mut self.output } else { &mut answer };
+        let is_next = self.answers.is_empty() && self.long.is_none();
+        let out = if is_next { &mut self.output } else { &mut answer };
         match command::run(args, &mut self.session, &self.shared.settings, out) {
             Step::Answered => {}
             Step::Close => self.is_ending = true,
@@ -241,8 +250,15 @@ impl<B: Backend> Connection<B> {
 
     /// Moves answers that are ready into the output, as many as fit.
     fn write_answers(&mut self) {
-        while self.output.len() < self.shared.config.limits.output_bytes_max {
-            let Some(owed) = self.answers.pop() else { break };
+        let bytes_max = self.shared.config.limits.output_bytes_max;
+        while self.output.len() < bytes_max {
+            if let Some(long) = &mut self.long {
+                if !long.write(bytes_max, &mut self.output) {
+                    return;
+                }
+                self.long = None;
+            }
+            let Some(owed) = self.answers.pop() else { return };
             self.write_answer(owed);
         }
     }
@@ -250,6 +266,11 @@ impl<B: Backend> Connection<B> {
     fn write_answer(&mut self, owed: Owed<B>) {
         match owed {
             Owed::Written(bytes) => self.output.extend_from_slice(&bytes),
+            Owed::Known {
+                outcome: Outcome::Applied { reply: Reply::Values(values), slot: _, ballot: _ },
+                is_read: _,
+                version,
+            } => self.long = Some(LongAnswer::begin(values, version, &mut self.output)),
             Owed::Known { outcome, is_read, version } => {
                 let request_bytes_max = self.shared.config.request_bytes_max;
                 let start = self.output.len();

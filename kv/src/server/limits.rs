@@ -7,9 +7,9 @@ use crate::resp::Limits;
 /// How much clients may ask at once.
 ///
 /// A connection holds at most one incomplete command ([`Limits`]), `pipeline_max` answers, and
-/// `output_bytes_max` bytes of written answers plus the one that crossed that mark. An answer that
-/// waits is a handle on the values in it, not a copy. When a bound is reached the connection is
-/// not read from until the client has taken answers.
+/// `output_bytes_max` bytes of written answers plus the value that crossed that mark. An answer
+/// that waits is a handle on the values in it, not a copy. When a bound is reached the connection
+/// is not read from until the client has taken answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientLimits {
     /// The most clients at one time; a further one is told so and closed.

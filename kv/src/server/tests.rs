@@ -258,6 +258,19 @@ async fn a_client_that_never_reads_is_bounded_and_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn an_answer_far_larger_than_the_output_comes_whole_and_in_its_place() {
+    let limits = ClientLimits { output_bytes_max: 1 << 10, ..ClientLimits::default() };
+    let running = Running::with(Node::prompt(), limits).await;
+    let mut client = running.client().await;
+    let (value, count) = ("v".repeat(10_000), 200);
+    client
+        .say(&format!("SET k {value}\r\nMGET{}\r\nPING\r\nGET nosuch\r\n", " k".repeat(count)))
+        .await;
+    let values = format!("$10000\r\n{value}\r\n").repeat(count);
+    client.hears(&format!("+OK\r\n*{count}\r\n{values}+PONG\r\n$-1\r\n")).await;
+}
+
+#[tokio::test]
 async fn a_client_that_stalls_is_closed() {
     let node = Node::prompt();
     let stall = Duration::from_millis(100);

@@ -229,3 +229,21 @@ fn a_data_directory_that_cannot_be_is_named() {
     assert_eq!(code, Some(1), "{text}");
     says(&text, &[path]);
 }
+
+/// A disk that is full when a replica starts: the size of its files is limited to nothing, as
+/// `ulimit` does it.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_at_the_start_is_named() {
+    let scratch = Scratch::new().expect("a directory");
+    let data = scratch.path().join("data");
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(program());
+    command.args(["serve", "--with-parent", "--id", "1", "--cluster", "c"]);
+    command.args(["--peers", &format!("1={}", free_address()), "--client", "127.0.0.1:0"]);
+    command.arg("--data").arg(&data);
+    let (code, text) = refused(command);
+    assert_eq!(code, Some(1), "{text}");
+    says(&text, &["synod-kv: ", data.to_str().expect("text"), "disk"]);
+}
