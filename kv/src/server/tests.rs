@@ -258,6 +258,24 @@ async fn a_client_that_never_reads_is_bounded_and_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn answers_that_need_no_request_are_bounded_too() {
+    let limits = ClientLimits { output_bytes_max: 64 << 10, ..ClientLimits::default() };
+    let running = Running::with(Node::prompt(), limits).await;
+    let mut deaf = running.client().await;
+    let echo = format!("ECHO {}\r\n", "e".repeat(60_000));
+    let mut sent = 0;
+    let talk = async {
+        while sent < 128 << 20 {
+            deaf.0.write_all(echo.as_bytes()).await.expect("the server is there");
+            sent += echo.len();
+        }
+    };
+    let is_stopped = tokio::time::timeout(Duration::from_secs(3), talk).await.is_err();
+    // What was taken sits in the buffers of two sockets.
+    assert!(is_stopped && sent < 64 << 20, "the server took {sent} bytes");
+}
+
+#[tokio::test]
 async fn an_answer_far_larger_than_the_output_comes_whole_and_in_its_place() {
     let limits = ClientLimits { output_bytes_max: 1 << 10, ..ClientLimits::default() };
     let running = Running::with(Node::prompt(), limits).await;
