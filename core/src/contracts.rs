@@ -77,7 +77,7 @@ contract_names! {
     C7DeliveredInOrder,
     /// C7: `base <= marked <= decided <= end` and `applied <= delivered`.
     C7CursorsOrdered,
-    /// C5: what is out to a peer, and the open tail of a leader, lie within the window.
+    /// C5: what is out to a peer, and what a leader proposes, lies within the window.
     C5WithinWindow,
     /// A1: each submit has exactly one outcome.
     A1OneOutcome,

@@ -40,8 +40,6 @@ impl<D: Decree> Replica<D> {
             leads.is_some() => learner.decided == self.phase2.counted()
         );
         invariant!(R10NoVote, !self.roster.votes_durably() => leads.is_none());
-        let tail = window.end().since(learner.decided);
-        invariant!(C5WithinWindow, leads.is_some() => tail <= self.tail_max());
         let preparing = self.phase1.ballot();
         invariant!(C2BallotFresh, preparing.is_some() => preparing == Some(acceptor.promised));
         invariant!(C3BarrierFirst, leads.is_some() => acceptor.accepted == window.end());
@@ -50,11 +48,6 @@ impl<D: Decree> Replica<D> {
             acked == Slot::ZERO || self.roster.durable()[member.place()] != Incarnation::NONE
         });
         invariant!(R10KnownIncarnation, leads.is_some() => known);
-    }
-
-    /// The longest open tail: a window, or what the log brought back.
-    fn tail_max(&self) -> u64 {
-        (self.config.limits.window.max(self.window.capacity() / 2)) as u64
     }
 
     /// The gate at the exit, on in release builds too: restates per message what the conditions

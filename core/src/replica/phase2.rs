@@ -90,6 +90,8 @@ impl<D: Decree> Replica<D> {
         let ballot = self.phase2.ballot.unwrap_or_default();
         let slot = self.window.end();
         requires!(C3BarrierFirst, slot > self.phase2.barrier);
+        let open = slot.since(self.learner.decided);
+        requires!(C5WithinWindow, open < self.config.limits.window as u64);
         self.make_room();
         self.put(Proposal { slot, ballot, decree }, false);
         self.acceptor.accepted = slot.next();
