@@ -243,7 +243,7 @@ impl Lone {
         let sound = Header { node: sender, incarnation: incarnation_of(sender), boot, ..own };
         let header = oddity.map_or(sound, |oddity| oddity.done_to(sound, own));
         let scene = Scene::of(&self.replica, sender);
-        let proposals = said.proposals(scene);
+        let proposals = said.proposals(scene, &self.disk);
         let message = said.message(scene, &proposals);
         let is_learned = matches!(message, Message::Learned { .. });
         let before = self.state();

@@ -7,6 +7,7 @@ use synod_core::{
     NodeId, NodeSet, Proposal, Replica, Slot,
 };
 
+use super::disk::Disk;
 use crate::plan::{BallotPlan, Few, MessagePlan, Number, Rarely};
 
 /// What is wrong with a header.
@@ -49,14 +50,49 @@ pub(crate) const fn incarnation_of(node: NodeId) -> Incarnation {
 #[allow(missing_docs)]
 pub enum Said {
     Anything(MessagePlan),
-    Beat { leader: BallotPick, promised: BallotPick, round: u8, decided: SlotPick, odd: u8 },
-    Prepare { ballot: BallotPick, from: SlotPick },
-    Promise { ballot: BallotPick, from: SlotPick, ends: [u8; 2], decided: SlotPick, run: RunPick },
-    Accept { ballot: BallotPick, decided: SlotPick, run: RunPick },
-    Accepted { ballot: BallotPick, end: SlotPick, resend: bool },
-    Nack { refused: BallotPick, promised: BallotPick },
-    Learn { from: SlotPick },
-    Learned { decided: SlotPick, run: RunPick },
+    Beat {
+        leader: BallotPick,
+        promised: BallotPick,
+        round: u8,
+        decided: SlotPick,
+        odd: u8,
+    },
+    Prepare {
+        ballot: BallotPick,
+        from: SlotPick,
+    },
+    Promise {
+        ballot: BallotPick,
+        from: SlotPick,
+        ends: [u8; 2],
+        decided: SlotPick,
+        run: RunPick,
+    },
+    Accept {
+        ballot: BallotPick,
+        decided: SlotPick,
+        run: RunPick,
+    },
+    Accepted {
+        ballot: BallotPick,
+        end: SlotPick,
+        resend: bool,
+    },
+    Nack {
+        refused: BallotPick,
+        promised: BallotPick,
+    },
+    Learn {
+        from: SlotPick,
+    },
+    Learned {
+        decided: SlotPick,
+        run: RunPick,
+    },
+    /// What the replica itself has on its disk is chosen.
+    Confirmed {
+        count: u8,
+    },
 }
 
 /// A ballot close to those that the replica knows.
@@ -166,8 +202,16 @@ fn decree(len: u8) -> Kind<Bytes> {
 
 impl Said {
     /// The proposals of the message.
-    pub(crate) fn proposals(&self, scene: Scene) -> Vec<Proposal<Bytes>> {
+    pub(crate) fn proposals(&self, scene: Scene, disk: &Disk) -> Vec<Proposal<Bytes>> {
         match self {
+            Self::Confirmed { count } => {
+                let written = disk.written();
+                let open = written.slots.range(scene.decided..).map(|(_, fact)| fact);
+                let run = (scene.decided.0..).zip(open).take(usize::from(count % 5));
+                run.take_while(|(slot, fact)| fact.latest.slot.0 == *slot)
+                    .map(|(_, fact)| fact.latest.clone())
+                    .collect()
+            }
             Self::Anything(plan) => plan.proposals(),
             Self::Promise { ballot, run, .. } | Self::Accept { ballot, run, .. } => {
                 scene.run(run, scene.ballot(*ballot)).1
@@ -234,6 +278,10 @@ impl Said {
                 proposals,
                 decided: scene.slot(*decided),
             },
+            Self::Confirmed { .. } => {
+                let end = scene.decided.plus(proposals.len() as u64);
+                Message::Learned { from: scene.decided, proposals, decided: end }
+            }
         }
     }
 }
