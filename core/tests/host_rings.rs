@@ -1,11 +1,12 @@
 //! A host that writes its frames into rings in the memory of its peers, as one over one-sided
 //! RDMA would: bytes first, then the word that makes them valid. There is no connection, no
 //! acknowledgement and no buffer in between: each message is encoded from the borrowed action
-//! straight into the memory of its receiver, and a frame for which there is no room is lost.
+//! straight into the memory of its receiver ([`wire::encode_into`]), and a frame for which there is
+//! no room is lost.
 
 mod hosts;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hosts::{Chance, Log, Machine, assert_agreement, config};
 use synod_core::wire::{self, Payload};
 use synod_core::{
@@ -15,58 +16,80 @@ use synod_core::{
 
 const MEMBERS: u64 = 3;
 
-/// Memory of a receiver that one sender writes into.
+/// Memory of a receiver that one sender writes into: frames of whole words, each behind a word
+/// that holds its length.
 struct Ring {
-    cells: Vec<Cell>,
-    /// Where the sender writes next. It lives at the sender.
+    memory: Box<[u8]>,
+    /// Where the sender writes next, counted without end. It lives at the sender.
     head: usize,
-    /// Where the receiver looks next. It lives at the receiver.
+    /// Where the receiver looks next. It lives at the receiver, who tells the sender.
     tail: usize,
     /// Frames for which there was no room.
     lost: u64,
 }
 
-/// Room for one frame, registered once and for all.
-struct Cell {
-    bytes: BytesMut,
-    /// The length of the frame, written last; 0 while the receiver owes the cell.
-    valid: usize,
-}
+const RING_BYTES: usize = 4096;
 
-const CELLS: usize = 16;
+/// A word. Zero: nothing here yet. [`WRAP`]: the next frame stands at the start of the ring.
+const WORD: usize = 8;
+
+const WRAP: u64 = u64::MAX;
 
 impl Ring {
-    fn new(frame_bytes_max: usize) -> Self {
-        let cell = || Cell { bytes: BytesMut::with_capacity(frame_bytes_max), valid: 0 };
-        let cells = std::iter::repeat_with(cell).take(CELLS).collect();
-        Self { cells, head: 0, tail: 0, lost: 0 }
+    fn new() -> Self {
+        Self { memory: vec![0; RING_BYTES].into(), head: 0, tail: 0, lost: 0 }
     }
 
     /// The sender's side: no copy between the replica's window and this memory.
     fn write(&mut self, header: &Header, payload: &Payload<'_>) {
-        let cell = &mut self.cells[self.head % CELLS];
-        if cell.valid != 0 {
+        let needed = WORD + wire::encoded_len(payload).next_multiple_of(WORD);
+        let to_end = RING_BYTES - self.head % RING_BYTES;
+        let skipped = if to_end < needed { to_end } else { 0 };
+        if self.head + skipped + needed - self.tail > RING_BYTES {
             self.lost += 1;
             return;
         }
-        let registered = cell.bytes.as_ptr();
-        wire::encode(header, payload, &mut cell.bytes);
-        assert_eq!(cell.bytes.as_ptr(), registered, "the frame lies in the registered memory");
-        cell.valid = cell.bytes.len();
-        self.head += 1;
+        if skipped > 0 {
+            self.set_word(self.head % RING_BYTES, WRAP);
+            self.head += skipped;
+        }
+        let at = self.head % RING_BYTES;
+        let place = &mut self.memory[at + WORD..at + needed];
+        let len = wire::encode_into(header, payload, place).expect("there is room");
+        // The frame is whole before the word says so.
+        self.set_word(at, len as u64);
+        self.head += needed;
     }
 
-    /// The receiver's side. The frame moves out, so that its decrees may outlive the cell.
+    /// The receiver's side. The frame moves out, so that its decrees may outlive the ring's turn.
     fn poll(&mut self) -> Option<Bytes> {
-        let cell = &mut self.cells[self.tail % CELLS];
-        if cell.valid == 0 {
+        let mut at = self.tail % RING_BYTES;
+        if self.word(at) == WRAP {
+            self.free(RING_BYTES - at);
+            at = 0;
+        }
+        let len = self.word(at) as usize;
+        if len == 0 {
             return None;
         }
-        let frame = Bytes::copy_from_slice(&cell.bytes[..cell.valid]);
-        cell.bytes.clear();
-        cell.valid = 0;
-        self.tail += 1;
+        let frame = Bytes::copy_from_slice(&self.memory[at + WORD..][..len]);
+        self.free(WORD + len.next_multiple_of(WORD));
         Some(frame)
+    }
+
+    /// Gives memory back. It holds zeros, so that nothing old passes for a word.
+    fn free(&mut self, bytes: usize) {
+        let at = self.tail % RING_BYTES;
+        self.memory[at..at + bytes].fill(0);
+        self.tail += bytes;
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        u64::from_le_bytes(self.memory[at..at + WORD].try_into().expect("a word"))
+    }
+
+    fn set_word(&mut self, at: usize, word: u64) {
+        self.memory[at..at + WORD].copy_from_slice(&word.to_le_bytes());
     }
 }
 
@@ -142,8 +165,9 @@ impl World {
             decoder: wire::Decoder::new(&limits),
             done: Vec::new(),
         };
-        let bytes = wire::frame_bytes_max(&small(limits));
-        let row = |_| (0..MEMBERS).map(|_| Ring::new(bytes)).collect();
+        let limits = small(limits);
+        assert!(wire::frame_bytes_max(&limits) + 2 * WORD <= RING_BYTES / 2, "each has room");
+        let row = |_| (0..MEMBERS).map(|_| Ring::new()).collect();
         let mut world = Self {
             replicas: (0..MEMBERS).map(|_| None).collect(),
             processes: (0..MEMBERS).map(process).collect(),
@@ -239,7 +263,7 @@ impl World {
     }
 }
 
-/// Decrees of forty bytes need no megabyte per cell.
+/// Decrees of forty bytes need no megabyte.
 const fn small(mut limits: synod_core::Limits) -> synod_core::Limits {
     limits.decree_bytes_max = 64;
     limits.run_bytes_max = 1024;
