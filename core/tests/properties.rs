@@ -440,3 +440,27 @@ fn any_schedule_agrees_and_comes_to_rest() {
     LEADERS.assert("two leaders, one after the other");
     LOST.assert("a crash that lost a write");
 }
+
+/// A peer may propose further ahead than it ought to. Whoever leads next works through it.
+#[test]
+fn a_tail_longer_than_the_window_does_not_stop_the_next_leader() {
+    let mut lone = Lone::new();
+    lone.cluster.drain(1);
+    // Six slots at once, none of them decided; the window is four.
+    lone.apply(Op::Accept { from: true, round: 2, first: 3, len: 6, decided: 3 });
+    assert_eq!(lone.cluster.replica(1).next_slot(), Slot(6));
+    lone.apply(Op::Persist { writes: 2 });
+    lone.apply(Op::Persist { writes: 2 });
+    for _ in 0..6 {
+        // Node 2 falls silent; node 3 agrees with everything.
+        lone.apply(Op::Advance { millis: 50 });
+        lone.apply(Op::Agree { from: false });
+        lone.apply(Op::Persist { writes: 2 });
+    }
+    assert!(lone.led);
+    for _ in 0..4 {
+        lone.apply(Op::Agree { from: false });
+        lone.apply(Op::Persist { writes: 2 });
+    }
+    assert_eq!(lone.cluster.replica(1).decided(), Slot(6));
+}
