@@ -110,7 +110,10 @@ fn run(flags: &Flags) -> bool {
     let total = sweep.seeds.end - sweep.seeds.start;
     let live = io::stderr().is_terminal();
     let pace = Pace::every(if live { Duration::from_millis(200) } else { PROGRESS_EVERY });
-    let summary = sweep.run(&|done, failed| {
+    let summary = sweep.run(&|done, failed, failure| {
+        if let Some(failure) = failure {
+            report(failure, flags);
+        }
         let Some(passed) = pace.due() else { return };
         let rate = done as f64 / passed.as_secs_f64();
         let (start, end) = if live { ("\r", "") } else { ("", "\n") };
@@ -119,9 +122,6 @@ fn run(flags: &Flags) -> bool {
     });
     if live {
         eprintln!();
-    }
-    for failure in &summary.failures {
-        report(failure, flags);
     }
     println!("{summary}");
     let seconds = pace.elapsed().as_secs_f64();

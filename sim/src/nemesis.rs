@@ -106,6 +106,16 @@ impl Nemesis {
                 world.give(member, Item::ShutDown);
                 ends.push((end_at, End::Restart(member)));
             }
+            Fault::Wipe => {
+                // The group must have formed, and a quorum of members with a vote must be left.
+                let formed = world.checkers.images().all().iter().filter(|image| image.votes);
+                if formed.count() > world.options.quorums.both() && world.has_formed() {
+                    world.wipe(member);
+                } else {
+                    world.kill(member);
+                }
+                ends.push((end_at, End::Start(member)));
+            }
         }
     }
 

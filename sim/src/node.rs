@@ -24,6 +24,8 @@ pub struct Node {
     pub disk: Disk,
     /// What is left of its state machine while it is down.
     pub machine: Ledger,
+    /// Whether its disk was replaced: it has no vote any more.
+    pub wiped: bool,
     /// Counts its starts: what was scheduled for an earlier life is dropped.
     pub life: u32,
     /// It takes no turn before.

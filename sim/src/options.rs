@@ -149,11 +149,13 @@ pub enum Fault {
     Hub,
     /// A node is shut down in order, and started again.
     ShutDown,
+    /// A disk is replaced by an empty one: that member never votes again by itself (R10).
+    Wipe,
 }
 
 impl Fault {
     /// How many there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
     /// All of them, in the order of the weights.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Crash,
@@ -168,6 +170,7 @@ impl Fault {
         Self::Clock,
         Self::Hub,
         Self::ShutDown,
+        Self::Wipe,
     ];
 }
 
@@ -445,6 +448,7 @@ fn draw_nemesis(prng: &mut Prng, timeouts: &Timeouts) -> NemesisOptions {
     }
     // The loss of every process at once is rare in life, and hides what else goes wrong.
     weights[Fault::CrashAll as usize] = weights[Fault::CrashAll as usize].min(2);
+    weights[Fault::Wipe as usize] = weights[Fault::Wipe as usize].min(1);
     let quiet = prng.chance(100_000);
     NemesisOptions {
         every_nanos: if quiet { 0 } else { prng.within(election / 2, election * 6) },

@@ -210,15 +210,18 @@ impl Run {
     fn heal(&mut self) {
         self.phase = Phase::Converging;
         let world = &mut self.world;
-        let mut members: Vec<MemberIndex> = world.members().collect();
-        self.core = NodeSet::first(members.len());
+        let whole = |world: &World| {
+            let votes = world.members().filter(|member| !world.node(*member).wiped);
+            votes.collect::<Vec<MemberIndex>>()
+        };
+        let mut members = whole(world);
         // A group forms when all its members have met (R10); before that a quorum is not enough.
-        let formed = world.checkers().images().all().iter().all(|image| image.votes);
-        if formed && world.options.heal_core_only {
+        let core_only = world.options.heal_core_only && world.has_formed();
+        if core_only {
             self.prng.shuffle(&mut members);
-            let keep = world.options.quorums.both();
-            self.core = members.iter().take(keep).fold(NodeSet::EMPTY, |set, m| set.with(*m));
+            members.truncate(world.options.quorums.both());
         }
+        self.core = members.into_iter().fold(NodeSet::EMPTY, NodeSet::with);
         world.become_sound();
         let whole = self.core;
         for member in world.members() {
@@ -241,7 +244,9 @@ impl Run {
                 world.kill(member);
             }
         }
-        world.split(whole);
+        if core_only {
+            world.split(whole);
+        }
         if world.options.hints {
             for member in world.members() {
                 world.hint_up(member);

@@ -71,9 +71,10 @@ pub struct Summary {
 }
 
 impl Sweep {
-    /// Runs the seeds. `progress` is called now and then with the number of seeds done and failed.
+    /// Runs the seeds. `progress` is called after each with the number of seeds done and failed,
+    /// and with its failure if it was one.
     #[must_use]
-    pub fn run(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Summary {
+    pub fn run(&self, progress: &(dyn Fn(u64, u64, Option<&Failure>) + Sync)) -> Summary {
         let next = AtomicU64::new(self.seeds.start);
         let summary = Mutex::new(Summary::default());
         std::thread::scope(|scope| {
@@ -86,12 +87,14 @@ impl Sweep {
                         }
                         let outcome = self.seed(seed);
                         let mut summary = lock(&summary);
+                        let before = summary.failures.len();
                         summary.add(outcome);
                         let failed = summary.failures.len() as u64;
                         if self.fail_fast && failed > 0 {
                             next.store(self.seeds.end, Ordering::Relaxed);
                         }
-                        progress(summary.passed + failed, failed);
+                        let failure = summary.failures.get(before);
+                        progress(summary.passed + failed, failed, failure);
                     }
                 });
             }

@@ -159,9 +159,20 @@ impl World {
         if let Err(fault) = taken {
             self.stats.blamed += 1;
             self.trace.note(self.now, member, "blames", envelope.number, || fault.to_string());
-            // Messages of an earlier run are late, not wrong. Nothing else can be held against an
-            // honest member while no disk is replaced.
-            let late = matches!(fault, PeerMisbehaved::StaleBoot(..));
+            // Messages of an earlier run are late, not wrong, and a member whose disk was replaced
+            // is refused for good. Nothing else can be held against an honest member.
+            let late = match fault {
+                PeerMisbehaved::StaleBoot(..) => true,
+                PeerMisbehaved::StaleIncarnation(..) => self.nodes.iter().any(|node| node.wiped),
+                PeerMisbehaved::WrongCluster(_)
+                | PeerMisbehaved::WrongGroup(_)
+                | PeerMisbehaved::WrongEpoch(_)
+                | PeerMisbehaved::NotAMember(_)
+                | PeerMisbehaved::BadBallot(..)
+                | PeerMisbehaved::SlotsNotContiguous(..)
+                | PeerMisbehaved::TooLarge(_)
+                | PeerMisbehaved::MalformedRequests(_) => false,
+            };
             check!(
                 Contract,
                 late || !envelope.honest,

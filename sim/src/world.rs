@@ -118,6 +118,7 @@ impl World {
                     Incarnation(clock_prng.bits().max(1)),
                 ),
                 machine: Ledger::new(options.durable_machines),
+                wiped: false,
                 life: 0,
                 paused_until: Moment::ZERO,
                 stalled: false,
@@ -347,6 +348,36 @@ impl World {
         let boot = process.header.boot.0;
         self.trace.note(self.now, member, "dies", boot, || format!("in run {boot}"));
         true
+    }
+
+    /// The disk of `member` is lost and replaced by an empty one, and the state machine with it.
+    pub fn wipe(&mut self, member: MemberIndex) {
+        self.kill(member);
+        self.trace.note(self.now, member, "wiped", 0, String::new);
+        let incarnation = Incarnation(self.disk_prng.bits().max(1));
+        let identity = self.identity(member);
+        let Options { limits, disk, durable_machines, .. } = &self.options;
+        let node = &mut self.nodes[member.place()];
+        node.disk = Disk::new(identity, limits, disk, incarnation);
+        node.machine = Ledger::new(*durable_machines);
+        node.wiped = true;
+        self.checkers.on_wiped(member);
+    }
+
+    /// Whether every member has, or had before it was wiped, its vote.
+    #[must_use]
+    pub fn has_formed(&self) -> bool {
+        let images = self.checkers.images();
+        self.members().all(|member| images.of(member).votes || self.node(member).wiped)
+    }
+
+    fn identity(&self, member: MemberIndex) -> Identity {
+        Identity {
+            cluster: ClusterId(CLUSTER),
+            group: GroupId(GROUP),
+            epoch: self.configuration.epoch(),
+            node: self.nodes[member.place()].id,
+        }
     }
 
     /// Schedules the start of `member` at `at`; nothing happens when it is up then.

@@ -12,7 +12,7 @@ use synod_sim::trace::Lines;
 fn no_seed_of_a_small_sweep_fails() {
     let faults_for = Some(Duration::from_secs(3));
     let sweep = Sweep { seeds: 0..200, nodes: None, faults_for, jobs: 2, fail_fast: false };
-    let summary = sweep.run(&|_, _| {});
+    let summary = sweep.run(&|_, _, _| {});
     let failures: Vec<String> = summary
         .failures
         .iter()

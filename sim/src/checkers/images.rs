@@ -210,6 +210,18 @@ impl Images {
         Ok(())
     }
 
+    /// The disk of `node` is lost. The votes that were durable there stay counted: whoever relied
+    /// on them may have told others what was chosen.
+    pub fn on_wiped(&mut self, node: MemberIndex) {
+        let image = std::mem::take(&mut self.nodes[node.place()]);
+        for (slot, vote) in image.pending.iter().filter(|p| !p.learned).flat_map(|p| &p.slots) {
+            let ballots = self.ballots(*slot, *vote);
+            if !ballots.durable.contains(node) {
+                ballots.written = ballots.written.without(node);
+            }
+        }
+    }
+
     /// The process of `node` is gone and its log was read: what it holds now is durable, the rest
     /// of what was in flight is lost.
     ///

@@ -100,6 +100,12 @@ impl Checkers {
         Ok(())
     }
 
+    /// The disk of `node` is lost.
+    pub fn on_wiped(&mut self, node: MemberIndex) {
+        self.images.on_wiped(node);
+        self.monotonic.on_wiped(node);
+    }
+
     /// A record was handed to the host.
     ///
     /// # Errors

@@ -40,6 +40,11 @@ impl Monotonic {
         self.held[node.place()] = applied;
     }
 
+    /// The disk of `node` is lost, and its runs are counted anew.
+    pub fn on_wiped(&mut self, node: MemberIndex) {
+        self.last[node.place()] = Cursors::default();
+    }
+
     /// `node` shows `now`, while everything below `chosen_end` is chosen.
     ///
     /// # Errors

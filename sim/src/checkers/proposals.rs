@@ -20,14 +20,17 @@ pub struct Proposals {
     window: u64,
     proposed: BTreeMap<(Ballot, Slot), DecreeId>,
     known: BTreeSet<DecreeId>,
+    /// The ballots that were active.
+    joined: BTreeSet<Ballot>,
 }
 
 impl Proposals {
     /// Nothing was proposed yet. A new decree is proposed at most `window` slots ahead.
     #[must_use]
-    pub const fn new(window: usize) -> Self {
+    pub fn new(window: usize) -> Self {
         let window = window as u64;
-        Self { window, proposed: BTreeMap::new(), known: BTreeSet::new() }
+        let (known, joined) = (BTreeSet::new(), BTreeSet::new());
+        Self { window, proposed: BTreeMap::new(), known, joined }
     }
 
     /// Someone sends `message`.
@@ -84,7 +87,9 @@ impl Proposals {
                 "ballot {ballot} proposes a new decree in slot {slot}; its window ends at {limit}"
             );
         }
-        Self::quorum_joined(images, *ballot)?;
+        if self.joined.insert(*ballot) {
+            Self::quorum_joined(images, *ballot)?;
+        }
         Self::safe(images, *ballot, *slot, id)
     }
 
@@ -103,7 +108,7 @@ impl Proposals {
         for lower in images.votes(slot).iter().filter(|b| b.ballot < ballot && b.decree != id) {
             let mut able = NodeSet(lower.durable.0 | lower.written.0);
             for (place, image) in images.all().iter().enumerate() {
-                if image.promised <= lower.ballot {
+                if image.votes && image.promised <= lower.ballot {
                     able = able.with(MemberIndex(place as u8));
                 }
             }
