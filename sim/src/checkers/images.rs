@@ -72,6 +72,9 @@ struct Pending {
 pub struct Image {
     /// The highest promise that is durable.
     pub promised: Ballot,
+    /// The highest promise that was durable on this disk or on one that it replaced: a member
+    /// whose disk was replaced never votes again, and so keeps its promises.
+    pub promised_ever: Ballot,
     /// Whether the right to vote is durable (R10).
     pub votes: bool,
     /// The highest decided mark that is durable.
@@ -214,6 +217,7 @@ impl Images {
     /// on them may have told others what was chosen.
     pub fn on_wiped(&mut self, node: MemberIndex) {
         let image = std::mem::take(&mut self.nodes[node.place()]);
+        self.nodes[node.place()].promised_ever = image.promised_ever;
         for (slot, vote) in image.pending.iter().filter(|p| !p.learned).flat_map(|p| &p.slots) {
             let ballots = self.ballots(*slot, *vote);
             if !ballots.durable.contains(node) {
@@ -237,6 +241,7 @@ impl Images {
         }
         let image = &mut self.nodes[node.place()];
         image.promised = image.promised.max(recovered.promised);
+        image.promised_ever = image.promised_ever.max(image.promised);
         image.decided = image.decided.max(recovered.decided);
         image.votes |= recovered.votes;
         for proposal in &recovered.accepted {
@@ -262,6 +267,7 @@ impl Images {
     fn settle(&mut self, node: MemberIndex, record: &Pending) -> Checked {
         let image = &mut self.nodes[node.place()];
         image.promised = image.promised.max(record.promised);
+        image.promised_ever = image.promised_ever.max(image.promised);
         image.decided = image.decided.max(record.decided);
         image.votes |= record.votes;
         for (slot, vote) in &record.slots {

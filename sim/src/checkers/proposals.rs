@@ -95,7 +95,7 @@ impl Proposals {
 
     /// A ballot is active only after a phase-1 quorum joined it, durably.
     fn quorum_joined(images: &Images, ballot: Ballot) -> Checked {
-        let joined = images.all().iter().filter(|image| image.promised >= ballot).count();
+        let joined = images.all().iter().filter(|image| image.promised_ever >= ballot).count();
         check!(
             Choosable,
             joined >= images.quorums().phase1,
