@@ -155,7 +155,12 @@ impl LocalCluster {
 
     /// Kills a replica with SIGKILL, and waits until it is gone.
     pub fn kill(&mut self, id: u64) {
-        self.replica_mut(id).kill();
+        self.kill_and(id, || ());
+    }
+
+    /// Kills a replica with SIGKILL, does `then` at once, and waits until the replica is gone.
+    pub fn kill_and(&mut self, id: u64, then: impl FnOnce()) {
+        self.replica_mut(id).kill_and(then);
     }
 
     /// The process of a replica that runs.
@@ -285,10 +290,11 @@ impl LocalReplica {
         lines[from..].iter().map(|line| format!("  node {} | {line}\n", self.id)).collect()
     }
 
-    fn kill(&mut self) {
+    fn kill_and(&mut self, then: impl FnOnce()) {
         if let Some(mut child) = self.child.take() {
             // It may have ended already; waiting for it frees its id in either case.
             let _ = child.kill();
+            then();
             let _ = child.wait();
         }
     }
@@ -296,7 +302,7 @@ impl LocalReplica {
 
 impl Drop for LocalReplica {
     fn drop(&mut self) {
-        self.kill();
+        self.kill_and(|| ());
     }
 }
 

@@ -16,7 +16,10 @@ impl Progress {
     /// Nothing shown yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { is_terminal: std::io::stdout().is_terminal(), shown: None, is_open: false }
+        let is_terminal = std::io::stdout().is_terminal();
+        let mut progress = Self { is_terminal, shown: None, is_open: false };
+        progress.clear();
+        progress
     }
 
     /// Shows `line`, unless the last one was shown just now.
@@ -45,7 +48,8 @@ impl Progress {
             let _ = write!(out, "\r\x1B[2K");
             let _ = out.flush();
         }
-        self.shown = None;
+        // A line of its own is worth writing only when there is something to tell.
+        self.shown = (!self.is_terminal).then(Instant::now);
     }
 
     /// Writes a line that stays.

@@ -75,7 +75,13 @@ impl Writers {
         self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// Microseconds within which half and 99 of 100 writes were acknowledged so far.
+    /// Forgets the latencies so far.
+    pub fn forget_latencies(&self) {
+        self.shared.tally().latencies.reset();
+    }
+
+    /// Microseconds within which half and 99 of 100 writes were acknowledged, since they were last
+    /// forgotten.
     #[must_use]
     pub fn percentiles(&self) -> (u64, u64) {
         let tally = self.shared.tally();
