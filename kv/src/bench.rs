@@ -35,28 +35,63 @@ pub struct BenchFlags {
     )]
     pub addr: Vec<String>,
     /// Connections
-    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 50,
+        value_parser = clap::value_parser!(u64).range(1..=10_000)
+    )]
     pub connections: u64,
     /// Commands in flight on each connection
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(1..=10_000)
+    )]
     pub pipeline: u64,
     /// How long to measure, in seconds
-    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
     pub duration: u64,
     /// End after so many commands, if that comes before the time is over
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub requests: Option<u64>,
     /// Not measured at the start, in seconds
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(0..=3600)
+    )]
     pub warm_up: u64,
     /// The size of a value, in bytes
-    #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u64).range(0..=1 << 26))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 64,
+        value_parser = clap::value_parser!(u64).range(0..=1 << 26)
+    )]
     pub value_size: u64,
     /// The share of reads, in percent; the rest are writes
-    #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=100))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(0..=100)
+    )]
     pub reads: u64,
     /// The number of keys
-    #[arg(long, value_name = "NUMBER", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 100_000,
+        value_parser = clap::value_parser!(u64).range(1..=1 << 40)
+    )]
     pub keys: u64,
     /// Makes the choice of keys and of reads; another seed, other choices
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]

@@ -17,7 +17,12 @@ use crate::writers::{Force, Writers};
 #[derive(Clone, Copy, Debug, Args)]
 pub struct DemoFlags {
     /// How long each of the two times of writing lasts
-    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u64).range(1..=600)
+    )]
     pub seconds: u64,
 }
 

@@ -20,8 +20,8 @@
 //! * [`server`] is the client port: connections, pipelines, limits;
 //! * [`config`] reads and checks the settings, [`cli`] the command line;
 //! * [`serve`] puts these together with a node: one replica;
-//! * [`demo`] shows a fail-over on [`local`] replicas: its [`writers`] keep a [`ledger`] of what they
-//!   were told, which is compared with what is there in the end;
+//! * [`demo`] shows a fail-over on [`local`] replicas: its [`writers`] keep a [`ledger`] of what
+//!   they were told, which is compared with what is there in the end;
 //! * [`bench`](mod@bench) puts load on running replicas;
 //! * [`client`] is the small client that these use, [`progress`] their line of progress,
 //!   [`signals`] what ends them; [`integer`] and [`chance`] serve them all.

@@ -213,7 +213,7 @@ pub(super) const REDIS_VERSION: &str = "7.0.15";
 
 /// Every replica takes every command, so each is, in the words of Redis's protocol, one that may
 /// be written to. Libraries that read this word would refuse to write otherwise.
-const ROLE_FOR_CLIENTS: &str = "master"; // tidy: a word of Redis's protocol
+const ROLE_FOR_CLIENTS: &str = "master";
 
 const CLIENT_NAMES: &str = "Client names";
 

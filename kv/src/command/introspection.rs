@@ -46,7 +46,7 @@ pub(super) fn command(call: &mut Call<'_>) -> Done {
             for name in named {
                 match find(name) {
                     Some(spec) => describe(spec, &mut writer),
-                    None => writer.null_array(),
+                    None => writer.null(),
                 }
             }
         }

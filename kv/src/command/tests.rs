@@ -118,7 +118,7 @@ fn the_texts_of_redis() {
         ("COMMAND FOO", sub("FOO", "COMMAND")),
         ("COMMAND COUNT x", wrong("command|count")),
         ("COMMAND DOCS nosuch", "*0|".to_owned()),
-        ("COMMAND INFO nosuch", "*1|*-1|".to_owned()),
+        ("COMMAND INFO nosuch", "*1|$-1|".to_owned()),
         ("MSET a", wrong("mset")),
         ("MSET a b c", wrong("mset")),
         ("INCRBY a x", integer),

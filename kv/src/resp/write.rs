@@ -69,14 +69,6 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// No array, where an array was asked for.
-    pub fn null_array(&mut self) {
-        match self.version {
-            Version::Two => self.out.put_slice(b"*-1\r\n"),
-            Version::Three => self.out.put_slice(b"_\r\n"),
-        }
-    }
-
     /// The head of an array: `len` answers follow.
     pub fn array(&mut self, len: usize) {
         self.length(b'*', len);
@@ -166,7 +158,6 @@ mod tests {
             w.bulk(b"a\r\nb");
             w.text("hi");
             w.null();
-            w.null_array();
             w.array(2);
             w.set(2);
             w.map(2);
@@ -174,12 +165,12 @@ mod tests {
         assert_eq!(
             written(Version::Two, everything),
             "+OK\r\n-ERR no  +OK\r\n:-9223372036854775808\r\n:0\r\n$4\r\na\r\nb\r\n$2\r\nhi\r\n\
-             $-1\r\n*-1\r\n*2\r\n*2\r\n*4\r\n"
+             $-1\r\n*2\r\n*2\r\n*4\r\n"
         );
         assert_eq!(
             written(Version::Three, everything),
             "+OK\r\n-ERR no  +OK\r\n:-9223372036854775808\r\n:0\r\n$4\r\na\r\nb\r\n\
-             =6\r\ntxt:hi\r\n_\r\n_\r\n*2\r\n~2\r\n%2\r\n"
+             =6\r\ntxt:hi\r\n_\r\n*2\r\n~2\r\n%2\r\n"
         );
     }
 }

@@ -38,7 +38,7 @@ impl Value {
     }
 }
 
-/// The number of keys, for others to look at while the [`Machine`] works. One decree behind at most.
+/// The number of keys, for others to look at while the [`Machine`] works. At most one decree old.
 #[derive(Clone, Debug, Default)]
 pub struct KeyCount(Arc<AtomicU64>);
 

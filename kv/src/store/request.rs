@@ -7,7 +7,7 @@
 //! | byte | operation | operands |
 //! |---|---|---|
 //! | 1 | GET | key: tail |
-//! | 2 | SET | flags: 1 byte (0 always, 1 only if absent, 2 only if present; +4 answer the old value); key: string; value: tail |
+//! | 2 | SET | *flags*: 1 byte; key: string; value: tail |
 //! | 3 | DEL | keys: strings to the end |
 //! | 4 | EXISTS | keys: strings to the end |
 //! | 5 | MGET | keys: strings to the end |
@@ -18,6 +18,9 @@
 //! | 10 | GETDEL | key: tail |
 //! | 11 | TYPE | key: tail |
 //! | 12 | DBSIZE | none |
+//!
+//! The *flags* of SET are 0 to write always, 1 only if the key is absent, 2 only if it is present;
+//! plus 4 to answer with the old value.
 //!
 //! The bytes of a request are a function of the request, and no other bytes decode to it.
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::support;
 use crate::support::{
-    ask, bulk, check, connect, eventually, must, signal, three, three_running, turn,
+    ask, bulk, check, connect, eventually, must, program, signal, three, three_running, turn,
 };
 use rustix::process::Signal;
+use synod_kv::local::LocalCluster;
 use synod_kv::resp::Value;
 use synod_kv::writers::{Force, Writers};
 
@@ -67,6 +68,28 @@ async fn leaders_killed_under_load_lose_nothing_acknowledged() {
     }
     let findings = check(&mut cluster, &writers.stop().await).await;
     assert!(findings.kept > 3_500, "{findings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_replicas_bear_the_loss_of_two() {
+    let _turn = turn().await;
+    let mut cluster = LocalCluster::new(program(), 5).expect("a directory and ports");
+    cluster.start_all().expect("they start");
+    let first = cluster.leader(support::PATIENCE).await.unwrap_or_else(|error| panic!("{error}"));
+    let writers = Writers::start(cluster.running(), LOAD);
+    work(&writers, 300).await;
+    cluster.kill(first);
+    writers.mark();
+    eventually("a write after one kill", async || writers.since_mark().is_some()).await;
+    let second = cluster.leader(support::PATIENCE).await.unwrap_or_else(|error| panic!("{error}"));
+    cluster.kill(second);
+    writers.mark();
+    eventually("a write after two kills", async || writers.since_mark().is_some()).await;
+    work(&writers, 300).await;
+    cluster.start_all().expect("they start again");
+    work(&writers, 300).await;
+    let findings = check(&mut cluster, &writers.stop().await).await;
+    assert!(findings.kept > 900, "{findings:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
