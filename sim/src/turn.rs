@@ -150,12 +150,19 @@ impl World {
             }
         };
         let (header, payload) = decoded;
+        let beat = match &payload {
+            Payload::Replica(Message::Beat(beat)) => Some(*beat),
+            Payload::Replica(_) | Payload::Service(_) => None,
+        };
         let taken = match payload {
             Payload::Replica(message) => {
                 service.handle(*told, Input::Replica(Event::Received { header, message }))
             }
             Payload::Service(message) => service.handle(*told, Input::Service { header, message }),
         };
+        if let (Ok(()), Some(beat)) = (taken, beat) {
+            self.checkers.on_beat(member, envelope.from, &beat);
+        }
         if let Err(fault) = taken {
             self.stats.blamed += 1;
             self.trace.note(self.now, member, "blames", envelope.number, || fault.to_string());

@@ -19,6 +19,8 @@ pub enum Property {
     OneDecree,
     /// P2c: a new proposal cannot contradict what an earlier ballot may still choose.
     Choosable,
+    /// A member campaigns only when a quorum let it (R12).
+    Campaigns,
     /// What was reported durable is there after a crash.
     Recovery,
     /// Each submit has one outcome, and a true one.

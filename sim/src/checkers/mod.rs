@@ -4,6 +4,7 @@
 //! [`Checkers`] hands each thing that happens to every checker that cares for it.
 
 pub mod bounds;
+pub mod campaigns;
 pub mod history;
 pub mod images;
 pub mod monotonic;
@@ -20,7 +21,7 @@ mod tests;
 
 use bytes::Bytes;
 use synod_core::{
-    Boot, Limits, MemberIndex, Message, NodeId, Quorums, Record, Recovered, Slot, WriteId,
+    Beat, Boot, Limits, MemberIndex, Message, NodeId, Quorums, Record, Recovered, Slot, WriteId,
 };
 
 pub use history::{Applied, Heard, History, Place, Request, RequestKey};
@@ -34,6 +35,7 @@ use crate::violation::Checked;
 pub struct Checkers {
     images: Images,
     history: History,
+    campaigns: campaigns::Campaigns,
     promises: promises::Promises,
     proposals: proposals::Proposals,
     order: order::Order,
@@ -49,6 +51,7 @@ impl Checkers {
         Self {
             images: Images::new(members.len(), quorums),
             history: History::default(),
+            campaigns: campaigns::Campaigns::new(members, quorums),
             promises: promises::Promises::new(members),
             proposals: proposals::Proposals::new(limits.window),
             order: order::Order::new(members.len()),
@@ -96,6 +99,7 @@ impl Checkers {
         recovery::check_recovered(&self.images, node, recovered)?;
         self.images.on_recovered(node, recovered)?;
         self.order.on_start(node, applied);
+        self.campaigns.on_start(node);
         self.monotonic.on_start(node, applied);
         Ok(())
     }
@@ -140,7 +144,15 @@ impl Checkers {
     ) -> Checked {
         bounds::on_send(&self.images, &self.limits, node, message)?;
         self.promises.on_send(&self.images, node, boot, message)?;
+        if let Message::Prepare { ballot, from: _ } = message {
+            self.campaigns.on_prepare(node, *ballot)?;
+        }
         self.proposals.on_send(&self.images, message)
+    }
+
+    /// `node` took in a beat of `from`.
+    pub fn on_beat(&mut self, node: MemberIndex, from: MemberIndex, beat: &Beat) {
+        self.campaigns.on_beat(node, from, beat);
     }
 
     /// A request was applied.

@@ -3,10 +3,11 @@
 
 use bytes::Bytes;
 use synod_core::{
-    Ballot, Beat, Body, Boot, Incarnation, Kind, Limits, MemberIndex, Message, NodeId, Proposal,
-    Quorums, Record, Recovered, Slot, WriteId,
+    Ballot, Beat, Body, Boot, Incarnation, Kind, Limits, MemberIndex, Message, NodeId, NodeSet,
+    Proposal, Quorums, Record, Recovered, Slot, WriteId,
 };
 
+use super::campaigns::Campaigns;
 use super::{Applied, Checkers, Cursors, Heard, RequestKey};
 use crate::violation::{Checked, Property};
 
@@ -30,7 +31,7 @@ struct History {
 }
 
 impl History {
-    /// All three have their vote.
+    /// All three have their vote, and may campaign.
     fn new() -> Self {
         let members = [NodeId(1), NodeId(2), NodeId(3)];
         let checkers = Checkers::new(&members, Quorums::majority(3), LIMITS);
@@ -38,6 +39,8 @@ impl History {
         for member in [A, B, C] {
             let body = Body::Roster { votes: true, members: &[] };
             history.write(member, Ballot::ZERO, 0, body).expect("a roster");
+            let agrees = Beat { hears: NodeSet::first(3), ..Beat::default() };
+            history.checkers.on_beat(member, MemberIndex((member.0 + 1) % 3), &agrees);
         }
         history
     }
@@ -480,6 +483,36 @@ fn cursors_that_go_back_are_noticed() {
     breaks(back(|c| c.applied = Slot(0)), Property::Monotonic);
     breaks(back(|c| c.boot = Boot(0)), Property::Monotonic);
     breaks(back(|c| c.decided = Slot(2)), Property::Durability);
+}
+
+#[test]
+fn a_campaign_that_no_quorum_let_happen_is_noticed() {
+    let mut history = History::new();
+    let members = [NodeId(1), NodeId(2), NodeId(3)];
+    let mut campaigns = Campaigns::new(&members, Quorums::majority(3));
+    breaks(campaigns.on_prepare(A, B1), Property::Campaigns);
+    let hears = NodeSet::of(A);
+    let follows = Beat { leader: B2, hears, ..Beat::default() };
+    let deaf = Beat::default();
+    let agrees = Beat { hears, ..Beat::default() };
+    for beat in [follows, deaf] {
+        campaigns.on_beat(A, B, &beat);
+        breaks(campaigns.on_prepare(A, B1), Property::Campaigns);
+    }
+    campaigns.on_beat(A, B, &agrees);
+    campaigns.on_beat(A, B, &follows);
+    campaigns.on_prepare(A, B1).expect("a quorum had agreed");
+    campaigns.on_prepare(A, B1).expect("asked again");
+    let next = Ballot { round: 2, node: NodeId(1) };
+    breaks(campaigns.on_prepare(A, next), Property::Campaigns);
+    campaigns.on_beat(A, B, &agrees);
+    campaigns.on_start(A);
+    breaks(campaigns.on_prepare(A, next), Property::Campaigns);
+    // The same by the door of all checkers.
+    history.promise(&[A], B1);
+    history.start(A, &recovered(B1, 0, &[])).expect("sound");
+    let prepare = Message::Prepare { ballot: B1, from: Slot(0) };
+    breaks(history.send(A, &prepare), Property::Campaigns);
 }
 
 #[test]
