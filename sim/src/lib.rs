@@ -28,6 +28,7 @@
 pub mod checkers;
 pub mod clock;
 pub mod disk;
+mod faults;
 pub mod kinds;
 pub mod machine;
 pub mod nemesis;

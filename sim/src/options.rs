@@ -16,6 +16,8 @@ pub struct Options {
     pub seed: u64,
     /// Members, 1 to 9.
     pub nodes: usize,
+    /// Whether node ids lie far apart, up to 2^63.
+    pub sparse_ids: bool,
     /// Quorum sizes.
     pub quorums: Quorums,
     /// How long faults last.
@@ -218,6 +220,7 @@ impl Options {
             process: draw_process(&mut prng, &timeouts),
             nemesis: draw_nemesis(&mut prng, &timeouts),
             client: draw_client(&mut prng, &limits),
+            sparse_ids: prng.chance(300_000),
         }
     }
 
@@ -235,6 +238,7 @@ impl Options {
         Self {
             seed,
             nodes,
+            sparse_ids: false,
             quorums: Quorums::majority(nodes),
             faults_for: Duration::ZERO,
             service: service_limits(&limits, 8, 16),
@@ -478,8 +482,8 @@ impl fmt::Display for Options {
         writeln!(f, "  timeouts {timeouts:?}")?;
         writeln!(
             f,
-            "  forward {}, hints {}, durable machines {}, heal core only {}",
-            self.forward, self.hints, self.durable_machines, self.heal_core_only
+            "  forward {}, hints {}, durable machines {}, heal core only {}, sparse ids {}",
+            self.forward, self.hints, self.durable_machines, self.heal_core_only, self.sparse_ids
         )?;
         writeln!(f, "  network  {:?}", self.network)?;
         writeln!(f, "  disk     {:?}", self.disk)?;

@@ -201,7 +201,12 @@ pub fn contracts() -> String {
         let name = tally.contract.name();
         table += &format!("{name:<24}{:>14}{:>14}\n", tally.evaluated, tally.tested);
     }
-    table
+    let untested = synod_core::contracts::report().filter(|tally| tally.tested == 0);
+    let names: Vec<&str> = untested.map(|tally| tally.contract.name()).collect();
+    if names.is_empty() {
+        return table + "every contract was put to the test\n";
+    }
+    table + &format!("never put to the test: {}\n", names.join(", "))
 }
 
 /// Says how a sweep goes, at most so often.

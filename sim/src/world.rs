@@ -22,7 +22,7 @@ use crate::options::{DiskOptions, Options};
 use crate::prng::Prng;
 use crate::trace::{Lines, Trace};
 use crate::violation::{Property, Violation};
-use synod_log::{Identity, Keep, OpenError, Ticket};
+use synod_log::{Identity, OpenError, Ticket};
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ pub struct World {
     pub(crate) disk_prng: Prng,
     pub(crate) next_frame: u64,
     pub(crate) arrivals: Vec<(Moment, Envelope)>,
-    configuration: Configuration,
+    pub(crate) configuration: Configuration,
     sequence: u64,
     queue: BinaryHeap<Reverse<Entry>>,
     violation: Option<Violation>,
@@ -94,7 +94,7 @@ impl World {
     /// When the options name more members than a group can have.
     #[must_use]
     pub fn new(options: Options, lines: Lines) -> Self {
-        let ids: Vec<NodeId> = (1..=options.nodes as u64).map(NodeId).collect();
+        let ids = node_ids(&options);
         let configuration = Configuration::first(&ids)
             .and_then(|configuration| configuration.with_quorums(options.quorums));
         let configuration = configuration.expect("options within the limits of the core");
@@ -316,114 +316,6 @@ impl World {
         self.arrivals = arrivals;
     }
 
-    /// Stops the process at `member` until `until`.
-    pub fn pause(&mut self, member: MemberIndex, until: Moment) {
-        self.trace.note(self.now, member, "pause", until.0, || format!("until {until}"));
-        self.nodes[member.place()].paused_until = until;
-    }
-
-    /// The process at `member` dies. Of what its disk had not synced, any part may be lost.
-    pub fn kill(&mut self, member: MemberIndex) {
-        if self.end_process(member) {
-            self.nodes[member.place()].disk.crash(&mut self.disk_prng);
-        }
-    }
-
-    /// The power of `member` fails, and of what its disk had not synced this much is kept.
-    pub fn cut_power(&mut self, member: MemberIndex, keep: Keep) {
-        if self.end_process(member) {
-            self.nodes[member.place()].disk.cut_power(keep);
-        }
-    }
-
-    /// Whether there was a process.
-    fn end_process(&mut self, member: MemberIndex) -> bool {
-        let node = &mut self.nodes[member.place()];
-        let Some(process) = node.process.take() else { return false };
-        node.machine = process.service.machine().reopened();
-        node.life += 1;
-        node.paused_until = Moment::ZERO;
-        node.kept_back.clear();
-        self.stats.crashes += 1;
-        let boot = process.header.boot.0;
-        self.trace.note(self.now, member, "dies", boot, || format!("in run {boot}"));
-        true
-    }
-
-    /// The disk of `member` is lost and replaced by an empty one, and the state machine with it.
-    pub fn wipe(&mut self, member: MemberIndex) {
-        self.kill(member);
-        self.trace.note(self.now, member, "wiped", 0, String::new);
-        let incarnation = Incarnation(self.disk_prng.bits().max(1));
-        let identity = self.identity(member);
-        let Options { limits, disk, durable_machines, .. } = &self.options;
-        let node = &mut self.nodes[member.place()];
-        node.disk = Disk::new(identity, limits, disk, incarnation);
-        node.machine = Ledger::new(*durable_machines);
-        node.wiped = true;
-        self.checkers.on_wiped(member);
-    }
-
-    /// Whether every member has, or had before it was wiped, its vote.
-    #[must_use]
-    pub fn has_formed(&self) -> bool {
-        let images = self.checkers.images();
-        self.members().all(|member| images.of(member).votes || self.node(member).wiped)
-    }
-
-    fn identity(&self, member: MemberIndex) -> Identity {
-        Identity {
-            cluster: ClusterId(CLUSTER),
-            group: GroupId(GROUP),
-            epoch: self.configuration.epoch(),
-            node: self.nodes[member.place()].id,
-        }
-    }
-
-    /// Schedules the start of `member` at `at`; nothing happens when it is up then.
-    pub fn start_at(&mut self, member: MemberIndex, at: Moment) {
-        self.schedule(at, Happening::Start { member });
-    }
-
-    /// Keeps the completions of a disk back, or gives them out.
-    pub fn set_stalled(&mut self, member: MemberIndex, stalled: bool) {
-        let word = if stalled { "stall" } else { "flow" };
-        self.trace.note(self.now, member, word, 0, String::new);
-        let node = &mut self.nodes[member.place()];
-        node.stalled = stalled;
-        if stalled {
-            return;
-        }
-        let kept_back = std::mem::take(&mut node.kept_back);
-        let life = node.life;
-        for ticket in kept_back {
-            self.schedule(self.now, Happening::Synced { member, life, ticket });
-        }
-    }
-
-    /// Every sync of `member` fails from now on, until it starts anew.
-    pub fn fail_disk(&mut self, member: MemberIndex) {
-        self.trace.note(self.now, member, "fails", 0, String::new);
-        self.nodes[member.place()].disk.fail();
-    }
-
-    /// The disk of `member`, which is down, works again.
-    pub fn repair_disk(&mut self, member: MemberIndex) {
-        self.nodes[member.place()].disk.repair();
-    }
-
-    /// The clock of `member` jumps forward and changes its rate.
-    pub fn adjust_clock(&mut self, member: MemberIndex, nanos: u64, rate_ppm: u64) {
-        self.trace.note(self.now, member, "clock", nanos, || format!("+{nanos} ns {rate_ppm} ppm"));
-        let node = &mut self.nodes[member.place()];
-        node.clock.adjust(self.now, nanos, rate_ppm);
-        // What its timer was set to means another moment now.
-        if let Some(process) = &mut node.process {
-            process.timer_at = Moment::NEVER;
-        }
-        self.wake(member);
-    }
-
     fn arrive(&mut self, envelope: Envelope) {
         if !self.network.arrive(&envelope) {
             return;
@@ -565,6 +457,14 @@ impl World {
         process.timer_at = at;
         self.schedule(at, Happening::Timer { member, life: node.life });
     }
+}
+
+/// The ids of the members, ascending, so that the place of each is its index.
+fn node_ids(options: &Options) -> Vec<NodeId> {
+    let mut prng = Prng::new(options.seed, "ids");
+    let step = if options.sparse_ids { (1 << 63) / options.nodes as u64 } else { 1 };
+    let ids = (0..options.nodes as u64).map(|place| place * step + 1 + prng.below(step));
+    ids.map(NodeId).collect()
 }
 
 /// How long a node that did not start stays down, in the mean.
