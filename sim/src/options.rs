@@ -418,13 +418,16 @@ fn draw_network(prng: &mut Prng, timeouts: &Timeouts) -> NetworkOptions {
 
 fn draw_disk(prng: &mut Prng, timeouts: &Timeouts) -> DiskOptions {
     let beat = nanos(timeouts.heartbeat);
+    // Where reads are slow, laggards stay behind for long, and campaign with a short log.
+    let slow_reads = prng.chance(300_000);
+    let read_most = if slow_reads { nanos(timeouts.election) * 4 } else { beat / 2 };
     DiskOptions {
         sync_least_nanos: prng.within(0, 500_000),
         sync_nanos: prng.within(1_000, beat / 2),
         stall_ppm: sometimes(prng, 20_000),
         stall_nanos: beat * prng.within(1, 100),
         fail_ppm: sometimes(prng, 2_000),
-        read_nanos: prng.within(1_000, beat / 2),
+        read_nanos: prng.within(1_000, read_most),
         settle_ppm: sometimes(prng, 500_000),
         sector_bytes: prng.pick(&[512, 4096]),
         segment_records: prng.within(1, 12),

@@ -2,6 +2,7 @@
 //! then one more request at each healthy member, which must be applied.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use synod_core::service::Request;
@@ -261,7 +262,8 @@ impl Run {
     fn patience(&self) -> Moment {
         let timeouts = &self.world.options.timeouts;
         let election = timeouts.election + timeouts.election_jitter + timeouts.step_down;
-        let slot = timeouts.resend + timeouts.heartbeat * 4;
+        let reads = Duration::from_nanos(self.world.options.disk.read_nanos * 4);
+        let slot = timeouts.resend + timeouts.heartbeat * 4 + reads;
         let slots = self.world.checkers().images().chosen_end().0 as u32 + 10;
         let rate = u64::from(crate::prng::PPM) - self.world.options.process.drift_ppm;
         let time = nanos(election * ELECTIONS_MAX + slot * slots) / rate * 1_000_000;
