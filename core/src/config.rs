@@ -135,6 +135,7 @@ pub struct Timeouts {
     /// A campaign waits up to so much longer, drawn per attempt from the seed (B1).
     pub election_jitter: Duration,
     /// A leader steps down when no phase-2 quorum answered a round it sent within so long (B4).
+    /// Answers to rounds older than 64 heartbeats prove nothing.
     pub step_down: Duration,
     /// What was not answered for so long is sent again.
     pub resend: Duration,

@@ -127,12 +127,17 @@ impl<D: Decree> Phase1<D> {
     /// Forgets what was reported by members that are not done: their next report starts at a
     /// higher slot, and the ring has moved.
     fn forget_open(&mut self) {
-        let words = words(self.best.len());
-        for (place, coverage) in self.coverage.iter_mut().enumerate() {
-            if !coverage.done {
-                *coverage = Coverage::default();
-                self.reported[place * words..][..words].fill(0);
-            }
+        for place in 0..MEMBERS_MAX {
+            self.forget(MemberIndex(place as u8));
+        }
+    }
+
+    /// Forgets what a member reported that is not done: after a restart its tail may be shorter.
+    pub(super) fn forget(&mut self, member: MemberIndex) {
+        if !self.coverage[member.place()].done {
+            let words = words(self.best.len());
+            self.coverage[member.place()] = Coverage::default();
+            self.reported[member.place() * words..][..words].fill(0);
         }
     }
 

@@ -216,6 +216,7 @@ impl<D: Decree> Replica<D> {
 
     /// A new run of a peer's process: it may have lost what was not durable (R2).
     pub(super) fn on_peer_rebooted(&mut self, member: MemberIndex) {
+        self.phase1.forget(member);
         let progress = &mut self.peers[member.place()].progress;
         progress.sent = self.window.end();
         progress.moved_at = self.now;
