@@ -61,6 +61,15 @@
 //! # Ok::<(), ConfigError>(())
 //! ```
 //!
+//! # A whole host
+//! `core/examples/event_loop` is an event loop of one's own on plain `std::net`, with a log in a
+//! file: three processes that elect, decide and apply. Run it with
+//! `cargo run -p synod-core --example event_loop`; one member of it reads so:
+//!
+//! ```text
+#![doc = include_str!("../examples/event_loop/member.rs")]
+//! ```
+//!
 //! # Words
 //! A **ballot** is (round, node); one proposer owns each. A **slot** is a position in the log, a
 //! **decree** what it holds, a **proposal** a decree for a slot in a ballot. A proposal is

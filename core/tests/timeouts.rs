@@ -1,0 +1,31 @@
+//! Timeouts change at run time, and a replica keeps to the new ones (B1).
+
+mod common;
+
+use std::time::Duration;
+
+use common::Cluster;
+use synod_core::{ConfigError, Timeouts};
+
+#[test]
+fn timeouts_change_at_run_time_or_not_at_all() {
+    let mut cluster = Cluster::formed(3);
+    cluster.run(1500);
+    let first = cluster.leader().expect("a leader");
+    let bad = Timeouts { heartbeat: Duration::ZERO, ..Timeouts::default() };
+    let refused = cluster.node(first).replica.set_timeouts(bad);
+    assert_eq!(refused, Err(ConfigError::Timeout("heartbeat")));
+    assert_eq!(cluster.replica(first).config().timeouts, Timeouts::default());
+
+    // With an election timeout of ten seconds the loss of the leader goes unnoticed for that long.
+    let patient = Timeouts { election: Duration::from_secs(10), ..Timeouts::default() };
+    for id in 1..=3 {
+        cluster.node(id).replica.set_timeouts(patient).expect("sound");
+    }
+    cluster.run(200);
+    cluster.crash(first, 0);
+    cluster.run(8000);
+    assert_eq!(cluster.leader(), None);
+    cluster.run(5000);
+    assert!(cluster.leader().is_some_and(|next| next != first));
+}
