@@ -95,6 +95,18 @@ impl World {
         }
     }
 
+    /// A sync of `member` that takes long is over now.
+    pub fn finish_sync(&mut self, member: MemberIndex) {
+        let now = self.now;
+        let node = &mut self.nodes[member.place()];
+        let life = node.life;
+        let Some(process) = &mut node.process else { return };
+        if let Some(ticket) = process.last_write.filter(|_| process.sync_at > now) {
+            process.sync_at = now;
+            self.schedule(now, Happening::Synced { member, life, ticket });
+        }
+    }
+
     /// Every sync of `member` fails from now on, until it starts anew.
     pub fn fail_disk(&mut self, member: MemberIndex) {
         self.trace.note(self.now, member, "fails", 0, String::new);

@@ -63,6 +63,8 @@ pub struct Process {
     pub taken: u64,
     /// Syncs complete in order: the next not before this.
     pub sync_at: Moment,
+    /// What was handed to the disk last.
+    pub last_write: Option<Ticket>,
     /// Whether a sync failed.
     pub log_failed: bool,
     /// Whether it was told to shut down.

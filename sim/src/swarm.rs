@@ -227,6 +227,7 @@ impl Run {
         let whole = self.core;
         for member in world.members() {
             world.set_stalled(member, false);
+            world.finish_sync(member);
             world.pause(member, world.now());
             let node = world.node(member);
             let ended = node.process.as_ref().is_some_and(|process| {
@@ -327,6 +328,9 @@ impl Run {
                     replica.leader(),
                     replica.standing()
                 ));
+            }
+            if replica.standing() == Standing::Leading && replica.next_slot() > decided {
+                return Some(format!("member {} waits for votes", member.0));
             }
             if *first.get_or_insert(state) != state {
                 return Some(format!("member {} has {state:?}, another {first:?}", member.0));

@@ -348,6 +348,7 @@ impl World {
         };
         let at = self.now.plus(sync_time(&self.options.disk, &mut self.disk_prng));
         process.sync_at = process.sync_at.max(at);
+        process.last_write = Some(ticket);
         self.schedule(process.sync_at, Happening::Synced { member, life, ticket });
         Ok(())
     }

@@ -412,6 +412,7 @@ impl World {
             requests: std::collections::BTreeMap::new(),
             taken: 0,
             sync_at: now,
+            last_write: None,
             log_failed: false,
             shutting_down: false,
         }));
