@@ -234,21 +234,13 @@ fn build(tree: &Path, target: &Path) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err("the mutant does not build".into()) }
 }
 
-/// The lowest failing seed in a report: `seed N: options`, then `VIOLATION what`.
+/// The lowest failing seed in a report, from the lines `seed N failed: what`.
 fn failing_seed(text: &str) -> Option<(u64, String)> {
-    let mut seed = None;
-    let mut found: Option<(u64, String)> = None;
-    for line in text.lines() {
-        if let Some((number, _)) = line.strip_prefix("seed ").and_then(|rest| rest.split_once(':'))
-        {
-            seed = number.parse().ok();
-        } else if let (Some(how), Some(seed)) = (line.strip_prefix("VIOLATION "), seed)
-            && found.as_ref().is_none_or(|(lowest, _)| seed < *lowest)
-        {
-            found = Some((seed, how.chars().take(90).collect()));
-        }
-    }
-    found
+    let failures = text.lines().filter_map(|line| {
+        let (seed, how) = line.strip_prefix("seed ")?.split_once(" failed: ")?;
+        Some((seed.parse().ok()?, how.chars().take(90).collect()))
+    });
+    failures.min()
 }
 
 /// How long one sweep of a mutant may take.
@@ -276,8 +268,8 @@ mod tests {
 
     #[test]
     fn a_failing_seed_is_found_in_the_output() {
-        let text = "seed 17: 3 nodes\n  limits\nVIOLATION Agreement: slot 4\n\
-                    seed 9: 2 nodes\nVIOLATION Order: slot 2\nmore";
+        let text = "seed 17 failed: Agreement: slot 4\nseed 17: 3 nodes\n\
+                    seed 9 failed: Order: slot 2\nmore";
         assert_eq!(failing_seed(text), Some((9, "Order: slot 2".into())));
         assert_eq!(failing_seed("all passed"), None);
     }
