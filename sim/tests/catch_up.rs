@@ -131,3 +131,38 @@ fn what_others_decided_long_ago_is_learned_not_proposed() {
     assert_eq!(t.log(r3).len(), 202);
     t.assert_one_log();
 }
+
+/// Accepts that overtake each other are asked for again, but the questions and answers do not
+/// breed: each message that is late must not make more than one other late.
+#[test]
+fn overtaking_accepts_do_not_start_a_storm() {
+    for seed in 0..10 {
+        let reordering = |o: &mut synod_sim::Options| {
+            o.limits.run_slots_max = 1;
+            o.limits.window = 32;
+            o.service.pipeline = 32;
+            o.network.delay_nanos = 2_000_000;
+            o.process.turn_nanos = 0;
+            o.timeouts.heartbeat = ms(11);
+            o.timeouts.election = ms(44);
+            o.timeouts.election_jitter = ms(11);
+            o.timeouts.step_down = ms(55);
+            o.timeouts.resend = ms(11);
+        };
+        let mut t = Cluster::of(5).with(reordering).seed(2_600 + seed).with_leader();
+        let [leader, a, b, _, _] = t.by_role();
+        t.cut(leader, [a, b]);
+        for round in 0..30 {
+            t.propose(leader, [format!("v{round}").as_str()]);
+        }
+        t.run_for(ms(40));
+        t.heal();
+        let before = t.world().network().counts().sent;
+        for round in 30..130 {
+            t.propose(leader, [format!("v{round}").as_str()]);
+        }
+        t.settle();
+        let sent = t.world().network().counts().sent - before;
+        assert!(sent < 60_000, "{sent} messages for 130 requests of seed {seed}");
+    }
+}
