@@ -19,7 +19,8 @@
 //! # The loop of a host
 //! 1. Wait for a socket, a completed log write, a request, or [`Replica::deadline`].
 //! 2. Hand in *everything* that is ready: [`Replica::handle`] takes an [`Event`],
-//!    [`Replica::propose`] a decree. Take `now` from the clock **after** the last input of the turn was read.
+//!    [`Replica::propose`] a decree. Take `now` from the clock **after** the last input of the turn
+//!    was read.
 //! 3. Pull actions with [`Replica::poll`], or let [`drain`] hand them to your [`Host`], until there
 //!    are none. Messages and records borrow from the replica: encode them where you want them.
 //! 4. When the log has synced, report the durable prefix: [`Event::Persisted`]. A host whose log is
@@ -62,7 +63,7 @@
 //! ```
 //!
 //! # A whole host
-//! `core/examples/event_loop` is an event loop of one's own on plain `std::net`, with a log in a
+//! `core/examples/event_loop` is an event loop of one's own on plain sockets, with a log in a
 //! file: three processes that elect, decide and apply. Run it with
 //! `cargo run -p synod-core --example event_loop`; one member of it reads so:
 //!

@@ -86,25 +86,7 @@ fn world_of(chance: &mut Chance) -> World {
 fn step(world: &mut World, chance: &mut Chance, mood: &mut Mood) {
     let id = 1 + chance.below(world.nodes.len() as u64);
     match chance.below(100) {
-        0..55 => {
-            for _ in 0..=chance.below(4) {
-                let waiting = world.node(id).inbox.len() as u64;
-                if waiting == 0 {
-                    break;
-                }
-                let place = match mood.order {
-                    Order::Oldest => 0,
-                    Order::Any => chance.below(waiting),
-                    Order::Newest => waiting - 1 - chance.below(waiting.min(3)),
-                } as usize;
-                if chance.one_in(mood.loss) || !world.node(id).is_up {
-                    world.node(id).inbox.remove(place);
-                } else {
-                    let again = chance.one_in(mood.doubling);
-                    world.receive(id, place, again);
-                }
-            }
-        }
+        0..55 => receive_some(world, chance, mood, id),
         55..70 => {
             if chance.one_in(mood.stall * 300) {
                 world.node(id).is_stalled = !world.node(id).is_stalled;
@@ -141,26 +123,7 @@ fn step(world: &mut World, chance: &mut Chance, mood: &mut Mood) {
             world.crash(id, kept, false);
         }
         96 => world.restart(id),
-        97 => {
-            let to = chance.below(world.nodes.len() as u64) as usize;
-            world.cut[id as usize - 1][to] = chance.one_in(mood.cut);
-            let peer = NodeId(to as u64 + 1);
-            if chance.one_in(2) {
-                world.handle(id, Event::PeerDown { peer });
-            } else {
-                world.handle(id, Event::PeerUp { peer });
-            }
-        }
-        98 => {
-            if chance.one_in(mood.cut * 3) {
-                let side = chance.next();
-                for from in 0..world.nodes.len() {
-                    for to in 0..world.nodes.len() {
-                        world.cut[from][to] = (side >> from ^ side >> to) & 1 == 1;
-                    }
-                }
-            }
-        }
+        97..99 => change_links(world, chance, mood, id),
         99.. => {
             if mood.wipes_left > 0 && chance.one_in(200) {
                 mood.wipes_left -= 1;
@@ -176,6 +139,50 @@ fn step(world: &mut World, chance: &mut Chance, mood: &mut Mood) {
         world.drain_some(id, count);
     } else {
         world.drain(id);
+    }
+}
+
+/// `id` receives some of what waits for it, in the order of the mood.
+fn receive_some(world: &mut World, chance: &mut Chance, mood: &Mood, id: u64) {
+    for _ in 0..=chance.below(4) {
+        let waiting = world.node(id).inbox.len() as u64;
+        if waiting == 0 {
+            break;
+        }
+        let place = match mood.order {
+            Order::Oldest => 0,
+            Order::Any => chance.below(waiting),
+            Order::Newest => waiting - 1 - chance.below(waiting.min(3)),
+        } as usize;
+        if chance.one_in(mood.loss) || !world.node(id).is_up {
+            world.node(id).inbox.remove(place);
+        } else {
+            let again = chance.one_in(mood.doubling);
+            world.receive(id, place, again);
+        }
+    }
+}
+
+/// One link breaks or comes back, or all of them do at once.
+fn change_links(world: &mut World, chance: &mut Chance, mood: &Mood, id: u64) {
+    if chance.one_in(2) {
+        let to = chance.below(world.nodes.len() as u64) as usize;
+        world.cut[id as usize - 1][to] = chance.one_in(mood.cut);
+        let peer = NodeId(to as u64 + 1);
+        if chance.one_in(2) {
+            world.handle(id, Event::PeerDown { peer });
+        } else {
+            world.handle(id, Event::PeerUp { peer });
+        }
+    } else {
+        if chance.one_in(mood.cut * 3) {
+            let side = chance.next();
+            for from in 0..world.nodes.len() {
+                for to in 0..world.nodes.len() {
+                    world.cut[from][to] = (side >> from ^ side >> to) & 1 == 1;
+                }
+            }
+        }
     }
 }
 
@@ -251,7 +258,8 @@ fn picture(world: &World) -> String {
     let show = |node: &world::Node| {
         let replica = &node.replica;
         format!(
-            "\n  n{} {:?} promised={} leader={:?} decided={} end={} delivered={} votes={} disk={:?}",
+            "\n  n{} {:?} promised={} leader={:?} decided={} end={} delivered={} votes={} \
+             disk={:?}",
             replica.config().node,
             replica.standing(),
             replica.promised(),

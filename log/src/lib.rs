@@ -1,5 +1,7 @@
 //! Logs for [Synod](synod_core): where the promises and the decrees of a replica are kept.
 //!
+//! # What it is
+//!
 //! A replica hands out records ([`Action::Persist`](synod_core::Action::Persist)); a [`Log`] writes
 //! them and says up to where they are durable. It comes back after a crash with everything that it
 //! called durable, or it does not come back and says what is lost. **It never forgets in silence:**
@@ -10,6 +12,11 @@
 //! | [`FileLog`] on a [`FileDevice`] | real disks: segment files, reserved in advance |
 //! | [`FileLog`] on a [`SimDevice`] | tests and the simulator: a disk that crashes and fails |
 //! | [`MemoryLog`] | tests and measurements without a disk |
+//!
+//! # What it is not
+//!
+//! It decides nothing: what a record means is the replica's business. It keeps no state of the
+//! application, and it does not repair damage: it reports it.
 //!
 //! A log of your own has to pass the suite in [`conformance`].
 //!

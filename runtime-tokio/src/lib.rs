@@ -1,5 +1,7 @@
 //! Synod on tokio: replicas that talk over TCP, each with its log on a thread of its own.
 //!
+//! # What it is
+//!
 //! A [`Node`] is one member of one replicated group. Give it a [`StateMachine`] and the addresses
 //! of its peers, [start](Builder::start) it, and [submit](Handle::submit) requests through any
 //! number of [handles](Handle), on any node: each request is applied by the state machines of all
@@ -44,6 +46,11 @@
 //!
 //! A group of three differs by three calls of [`Builder::member`], the same on each node, and by
 //! [`Data::Directory`] for a log that outlives its process.
+//!
+//! # What it is not
+//!
+//! It holds no rule of the protocol: that is `synod-core`. It encrypts nothing and trusts whoever
+//! can reach the replica port with the right handshake: keep that port in a private network.
 //!
 //! # What it promises
 //!

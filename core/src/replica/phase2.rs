@@ -124,9 +124,9 @@ impl<D: Decree> Replica<D> {
             progress.rewound_to = None;
         }
         progress.sent = progress.sent.max(progress.acked);
-        // Whoever lags behind the window catches up from the log and asks again then. An answer that
-        // was overtaken by a later one asks for nothing: each rewind for it would be answered out of
-        // order again, without end.
+        // Whoever lags behind the window catches up from the log and asks again then. An answer
+        // that was overtaken by a later one asks for nothing: each rewind for it would be answered
+        // out of order again, without end.
         let can_serve = end == progress.acked && end >= floor && progress.sent > end;
         if resend && can_serve && progress.rewound_to != Some(end) {
             progress.sent = end;

@@ -66,12 +66,13 @@
 //! # How it holds
 //!
 //! Each part is a module with the rule that it keeps, and why that suffices: `pending` (requests in
-//! doubt are offered in one ballot at a time), `intake` (a leader takes a request once, in order, in
-//! the ballot it was meant for), `delivery` (of each leadership a prefix has an effect, and none has
-//! an effect after a later one). Together: when a leadership has begun, whatever was offered to
-//! earlier ones and is not applied never will be, **for certain**. So it is offered again, in order,
-//! and a caller sees a change of leaders as a delay. `Unknown` is left for what is in flight at its
-//! deadline, for a log that failed, and for the lost leadership of a service that does not forward.
+//! doubt are offered in one ballot at a time), `intake` (a leader takes a request once, in order,
+//! in the ballot it was meant for), `delivery` (of each leadership a prefix has an effect, and none
+//! has an effect after a later one). Together: when a leadership has begun, whatever was offered to
+//! earlier ones and is not applied never will be, **for certain**. So it is offered again, in
+//! order, and a caller sees a change of leaders as a delay. `Unknown` is left for what is in flight
+//! at its deadline, for a log that failed, and for the lost leadership of a service that does not
+//! forward.
 
 mod batch;
 mod chunks;
