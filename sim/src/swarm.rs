@@ -73,8 +73,8 @@ struct Run {
     scheduled: Vec<End>,
     /// The members that are healed in the end.
     core: NodeSet,
-    /// The phase must be over by then.
-    by: Moment,
+    /// When the phase began.
+    since: Moment,
     requests: u64,
     proofs: Vec<RequestKey>,
 }
@@ -106,7 +106,7 @@ impl Run {
             ends: Vec::new(),
             scheduled: Vec::new(),
             core: NodeSet::EMPTY,
-            by: Moment::NEVER,
+            since: Moment::ZERO,
             requests: 0,
             proofs: Vec::new(),
         }
@@ -254,12 +254,13 @@ impl Run {
                 world.hint_up(member);
             }
         }
-        self.by = self.patience();
+        self.since = self.world.now();
         self.look_again();
     }
 
     /// A bound on how long a healthy cluster may take, in election timeouts and in what it takes
-    /// to bring a replica up to date one slot at a time.
+    /// to bring a replica up to date one slot at a time. What was queued when the faults ended is
+    /// still to be chosen, so the bound grows with what is.
     fn patience(&self) -> Moment {
         let timeouts = &self.world.options.timeouts;
         let election = timeouts.election + timeouts.election_jitter + timeouts.step_down;
@@ -268,7 +269,7 @@ impl Run {
         let slots = self.world.checkers().images().chosen_end().0 as u32 + 10;
         let rate = u64::from(crate::prng::PPM) - self.world.options.process.drift_ppm;
         let time = nanos(election * ELECTIONS_MAX + slot * slots) / rate * 1_000_000;
-        self.world.now().plus(time)
+        self.since.plus(time)
     }
 
     fn look_again(&mut self) {
@@ -291,7 +292,7 @@ impl Run {
             self.look_again();
             return false;
         };
-        if self.world.now() > self.by {
+        if self.world.now() > self.patience() {
             let story = format!("{:?} for too long: {missing}", self.phase);
             self.world.fail(Violation::new(Property::Convergence, story));
             return true;
@@ -342,7 +343,7 @@ impl Run {
     /// Submits one more request at each member of the core that takes one.
     fn prove(&mut self) {
         self.phase = Phase::Proving;
-        self.by = self.patience();
+        self.since = self.world.now();
         self.clients.deadline_ppm = 0;
         self.clients.only_in_ppm = 0;
         for member in self.core.iter() {
