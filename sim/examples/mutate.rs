@@ -90,7 +90,7 @@ fn run() -> Result<bool, String> {
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options { names: Vec::new(), seeds: 1000 };
+    let mut options = Options { names: Vec::new(), seeds: 1500 };
     while let Some(word) = words.next() {
         if word == "--seeds" {
             let count = words.next().ok_or("--seeds needs a number")?;
