@@ -215,11 +215,6 @@ impl<D: Decree> Replica<D> {
         self.try_to_lead();
     }
 
-    /// The own promise may have become durable.
-    pub(super) fn promise_is_durable(&mut self) {
-        self.try_to_lead();
-    }
-
     /// Something was learned while preparing: ask those again that are not done.
     pub(super) fn continue_phase1(&mut self) {
         if self.phase1.ballot.is_none() {

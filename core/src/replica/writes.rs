@@ -201,7 +201,8 @@ impl<D: Decree> Replica<D> {
             }
         }
         self.advance_durable();
-        self.promise_is_durable();
+        // The own promise may be durable now.
+        self.try_to_lead();
         self.count_votes();
     }
 
