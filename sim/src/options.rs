@@ -1,13 +1,14 @@
 //! The options of a run, all drawn from its seed (a swarm: runs differ in kind, not in degree).
 
+mod draw;
+
 use std::fmt;
 use std::time::Duration;
 
 use synod_core::service::ServiceLimits;
 use synod_core::{Limits, Quorums, Timeouts};
 
-use crate::clock::{ms, nanos};
-use crate::prng::Prng;
+use crate::clock::ms;
 
 /// Everything that a seed decides about the kind of a run.
 #[derive(Clone, Debug)]
@@ -194,36 +195,6 @@ pub struct ClientOptions {
 }
 
 impl Options {
-    /// The options of `seed`; `nodes` and `faults_for` override what it draws.
-    #[must_use]
-    pub fn draw(seed: u64, nodes: Option<usize>, faults_for: Option<Duration>) -> Self {
-        let mut prng = Prng::new(seed, "options");
-        let drawn = prng.pick(&[3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7]);
-        let nodes = nodes.unwrap_or(drawn);
-        let drawn = ms(prng.within(2_000, 15_000));
-        let timeouts = draw_timeouts(&mut prng);
-        let limits = draw_limits(&mut prng);
-        Self {
-            seed,
-            nodes,
-            quorums: draw_quorums(&mut prng, nodes),
-            faults_for: faults_for.unwrap_or(drawn),
-            service: draw_service(&mut prng, &limits),
-            limits,
-            timeouts,
-            forward: prng.chance(750_000),
-            hints: prng.chance(500_000),
-            durable_machines: prng.chance(300_000),
-            heal_core_only: prng.chance(300_000),
-            network: draw_network(&mut prng, &timeouts),
-            disk: draw_disk(&mut prng, &timeouts),
-            process: draw_process(&mut prng, &timeouts),
-            nemesis: draw_nemesis(&mut prng, &timeouts),
-            client: draw_client(&mut prng, &limits),
-            sparse_ids: prng.chance(300_000),
-        }
-    }
-
     /// The options of a story: nothing goes wrong unless it is told to.
     #[must_use]
     pub fn calm(nodes: usize, seed: u64) -> Self {
@@ -335,49 +306,6 @@ impl ProcessOptions {
     }
 }
 
-/// Zero half of the time, else up to `most`, small ones as likely as large ones.
-fn sometimes(prng: &mut Prng, most: u32) -> u32 {
-    if prng.chance(500_000) {
-        return 0;
-    }
-    let range = u64::from(most) >> prng.below(8);
-    prng.below(range.max(1)) as u32
-}
-
-fn draw_timeouts(prng: &mut Prng) -> Timeouts {
-    let heartbeat = prng.within(10, 60);
-    let election = heartbeat * prng.within(4, 10);
-    Timeouts {
-        heartbeat: ms(heartbeat),
-        election: ms(election),
-        election_jitter: ms(prng.within(election / 4, election)),
-        step_down: ms(heartbeat * prng.within(4, 10)),
-        resend: ms(heartbeat * prng.within(1, 6)),
-        disk_stall: ms(election * prng.within(1, 4)),
-    }
-}
-
-fn draw_limits(prng: &mut Prng) -> Limits {
-    let decree_bytes_max = prng.pick(&[512, 1024, 4096]);
-    Limits {
-        window: 1 << prng.within(1, 6),
-        decree_bytes_max,
-        run_slots_max: prng.pick(&[1, 2, 3, 8, 32]),
-        run_bytes_max: prng.pick(&[64, 512, 4096]),
-        writes_in_flight_max: prng.within(1, 6) as usize,
-    }
-}
-
-fn draw_service(prng: &mut Prng, limits: &Limits) -> ServiceLimits {
-    let pipeline = prng.pick(&[1, 2, 4, 16]).min(limits.window);
-    let batch = prng.pick(&[1, 2, 8, 64]);
-    let mut service = service_limits(limits, pipeline, batch);
-    service.requests_pending_max = prng.pick(&[8, 64, 1024]);
-    service.forward_requests_max = prng.pick(&[2, 16, 256]);
-    service.request_timeout = ms(prng.pick(&[300, 1_000, 5_000]));
-    service
-}
-
 fn service_limits(limits: &Limits, pipeline: usize, batch: usize) -> ServiceLimits {
     ServiceLimits {
         requests_pending_max: 256,
@@ -389,89 +317,6 @@ fn service_limits(limits: &Limits, pipeline: usize, batch: usize) -> ServiceLimi
         forward_requests_max: 64,
         forward_bytes_max: limits.decree_bytes_max * 4,
         request_timeout: ms(10_000),
-    }
-}
-
-fn draw_quorums(prng: &mut Prng, nodes: usize) -> Quorums {
-    if nodes > 2 && prng.chance(200_000) {
-        let phase2 = prng.within(2, nodes as u64) as usize;
-        return Quorums { phase1: nodes - phase2 + 1, phase2 };
-    }
-    Quorums::majority(nodes)
-}
-
-fn draw_network(prng: &mut Prng, timeouts: &Timeouts) -> NetworkOptions {
-    let beat = nanos(timeouts.heartbeat);
-    NetworkOptions {
-        delay_least_nanos: prng.within(1_000, 500_000),
-        delay_nanos: prng.within(10_000, beat / 4),
-        tail_ppm: sometimes(prng, 200_000),
-        tail_nanos: beat * prng.within(1, 20),
-        loss_ppm: sometimes(prng, 300_000),
-        double_ppm: sometimes(prng, 300_000),
-        replay_ppm: sometimes(prng, 200_000),
-        replay_nanos: beat * prng.within(10, 200),
-        damage_ppm: sometimes(prng, 50_000),
-        capacity: prng.pick(&[4, 16, 64, 1_000, 10_000, 10_000, 10_000]),
-    }
-}
-
-fn draw_disk(prng: &mut Prng, timeouts: &Timeouts) -> DiskOptions {
-    let beat = nanos(timeouts.heartbeat);
-    // Where reads are slow, laggards stay behind for long, and campaign with a short log.
-    let slow_reads = prng.chance(300_000);
-    let read_most = if slow_reads { nanos(timeouts.election) * 4 } else { beat / 2 };
-    DiskOptions {
-        sync_least_nanos: prng.within(0, 500_000),
-        sync_nanos: prng.within(1_000, beat / 2),
-        stall_ppm: sometimes(prng, 20_000),
-        stall_nanos: beat * prng.within(1, 100),
-        fail_ppm: sometimes(prng, 2_000),
-        read_nanos: prng.within(1_000, read_most),
-        settle_ppm: sometimes(prng, 500_000),
-        sector_bytes: prng.pick(&[512, 4096]),
-        segment_records: prng.within(1, 12),
-    }
-}
-
-fn draw_process(prng: &mut Prng, timeouts: &Timeouts) -> ProcessOptions {
-    let beat = nanos(timeouts.heartbeat);
-    ProcessOptions {
-        turn_nanos: prng.pick(&[0, 10_000, 100_000, 1_000_000]),
-        drift_ppm: prng.pick(&[0, 100, 10_000, 300_000]),
-        offset_nanos: prng.pick(&[0, 1_000_000_000, 1_000_000_000_000_000]),
-        doze_ppm: sometimes(prng, 5_000),
-        doze_nanos: beat * prng.within(1, 40),
-        die_at_action_ppm: sometimes(prng, 2_000),
-    }
-}
-
-fn draw_nemesis(prng: &mut Prng, timeouts: &Timeouts) -> NemesisOptions {
-    let election = nanos(timeouts.election);
-    let mut weights = [0; Fault::COUNT];
-    for weight in &mut weights {
-        // Leaving half of the faults out lets the others act for long enough to matter.
-        *weight = if prng.chance(500_000) { 0 } else { prng.within(1, 10) as u32 };
-    }
-    // The loss of every process at once is rare in life, and hides what else goes wrong.
-    weights[Fault::CrashAll as usize] = weights[Fault::CrashAll as usize].min(2);
-    weights[Fault::Wipe as usize] = weights[Fault::Wipe as usize].min(1);
-    let quiet = prng.chance(100_000);
-    NemesisOptions {
-        every_nanos: if quiet { 0 } else { prng.within(election / 2, election * 6) },
-        lasts_nanos: prng.within(election / 4, election * 6),
-        weights,
-    }
-}
-
-fn draw_client(prng: &mut Prng, limits: &Limits) -> ClientOptions {
-    ClientOptions {
-        every_nanos: nanos(ms(prng.within(5, 60))),
-        burst_max: prng.pick(&[1, 2, 8, 20]),
-        body_max: prng.within(16, (limits.decree_bytes_max - 200) as u64 / 2),
-        exclusive_ppm: sometimes(prng, 300_000),
-        deadline_ppm: sometimes(prng, 300_000),
-        only_in_ppm: sometimes(prng, 200_000),
     }
 }
 
