@@ -31,6 +31,7 @@ pub mod disk;
 mod faults;
 pub mod kinds;
 pub mod machine;
+pub mod mischief;
 pub mod nemesis;
 pub mod network;
 pub mod node;

@@ -3,6 +3,7 @@
 use synod_core::{MemberIndex, NodeSet};
 
 use crate::clock::Moment;
+use crate::mischief::Cause;
 use crate::node::Item;
 use crate::options::{Fault, NemesisOptions};
 use crate::prng::{PPM, Prng};
@@ -55,6 +56,9 @@ impl Nemesis {
         let fault = self.draw();
         let member = self.member(world);
         let end_at = world.now().plus(self.wait(self.options.lasts_nanos));
+        if !world.gate.strikes(Cause::Begin(fault), true) {
+            return;
+        }
         world.trace.note(world.now, member, "fault", fault as u64, || format!("{fault:?}"));
         match fault {
             Fault::Crash => {
@@ -121,6 +125,9 @@ impl Nemesis {
 
     /// Ends a fault, or one turn of it.
     pub fn end(&mut self, world: &mut World, end: End, ends: &mut Vec<(Moment, End)>) {
+        if !world.gate.strikes(Cause::End, true) {
+            return;
+        }
         match end {
             End::Start(member) => world.start_at(member, world.now()),
             End::Restart(member) => {

@@ -12,6 +12,7 @@ use synod_core::{MemberIndex, NodeSet};
 
 use crate::clock::Moment;
 use crate::kinds::{Kinds, MessageKind};
+use crate::mischief::{Cause, Gate};
 use crate::options::NetworkOptions;
 use crate::prng::Prng;
 
@@ -106,6 +107,7 @@ pub struct Network {
     rules: Vec<Rule>,
     held: Vec<(u32, Envelope)>,
     prng: Prng,
+    gate: Gate,
     counts: Counts,
     next_rule: u32,
 }
@@ -121,9 +123,23 @@ impl Network {
             rules: Vec::new(),
             held: Vec::new(),
             prng: Prng::new(seed, "network"),
+            gate: Gate::default(),
             counts: Counts::default(),
             next_rule: 0,
         }
+    }
+
+    /// Holds back the faults that the plan of the run withholds.
+    #[must_use]
+    pub fn behind(mut self, gate: Gate) -> Self {
+        self.gate = gate;
+        self
+    }
+
+    /// The gate that its faults pass.
+    #[must_use]
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Takes a message; what arrives, and when, is added to `arrivals`.
@@ -144,7 +160,7 @@ impl Network {
             }
         }
         self.replay_old(now, &envelope, arrivals);
-        if self.prng.chance(self.options.double_ppm) {
+        if self.gate.strikes(Cause::Double, self.prng.chance(self.options.double_ppm)) {
             self.counts.doubled += 1;
             let copy = envelope.clone();
             self.post(now, copy, arrivals);
@@ -258,7 +274,8 @@ impl Network {
         if link.in_flight >= capacity {
             return Fate::Full;
         }
-        if lost || (link_loss > 0 && self.prng.chance(link_loss)) {
+        let lost = lost || (link_loss > 0 && self.prng.chance(link_loss));
+        if self.gate.strikes(Cause::Loss, lost) {
             return Fate::Lost;
         }
         let matching = self.rules.iter_mut().find(|rule| {
@@ -290,11 +307,8 @@ impl Network {
 
     fn delay(&mut self) -> u64 {
         let options = self.options;
-        let mean = if self.prng.chance(options.tail_ppm) {
-            options.tail_nanos
-        } else {
-            options.delay_nanos
-        };
+        let tail = self.gate.strikes(Cause::Tail, self.prng.chance(options.tail_ppm));
+        let mean = if tail { options.tail_nanos } else { options.delay_nanos };
         options.delay_least_nanos + self.prng.exponential(mean)
     }
 
@@ -308,7 +322,7 @@ impl Network {
         if self.options.replay_ppm == 0 {
             return;
         }
-        if self.prng.chance(self.options.replay_ppm) {
+        if self.gate.strikes(Cause::Replay, self.prng.chance(self.options.replay_ppm)) {
             let len = self.link(envelope.from, envelope.to).past.len() as u64;
             let place = self.prng.below(len) as usize;
             let late = self.prng.exponential(self.options.replay_nanos);
@@ -329,7 +343,7 @@ impl Network {
 
     /// Sometimes flips a bit or cuts the frame short. The receiver's codec must refuse it.
     fn damage(&mut self, mut envelope: Envelope) -> Envelope {
-        if !self.prng.chance(self.options.damage_ppm) {
+        if !self.gate.strikes(Cause::Damage, self.prng.chance(self.options.damage_ppm)) {
             return envelope;
         }
         self.counts.damaged += 1;

@@ -9,6 +9,7 @@ use synod_core::service::ServiceLimits;
 use synod_core::{Limits, Quorums, Timeouts};
 
 use crate::clock::ms;
+use crate::mischief::Withheld;
 
 /// Everything that a seed decides about the kind of a run.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct Options {
     pub nemesis: NemesisOptions,
     /// The clients.
     pub client: ClientOptions,
+    /// Faults that are drawn and do not happen: none in a plain seed.
+    pub withheld: Withheld,
 }
 
 /// How messages travel.
@@ -231,6 +234,7 @@ impl Options {
                 deadline_ppm: 0,
                 only_in_ppm: 0,
             },
+            withheld: Withheld::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ use synod_core::{MemberIndex, NodeSet, Slot, Standing};
 
 use crate::checkers::RequestKey;
 use crate::clock::{Moment, nanos};
+use crate::mischief::{Cause, Strikes};
 use crate::nemesis::{End, Nemesis};
 use crate::network::Counts;
 use crate::node::Item;
@@ -30,6 +31,8 @@ pub struct Report {
     pub stats: Stats,
     /// Counts of the network.
     pub network: Counts,
+    /// Faults that struck, by cause.
+    pub struck: Strikes,
     /// How long it lasted, in simulated time.
     pub lasted: Moment,
     /// Different requests that were applied.
@@ -141,6 +144,7 @@ impl Run {
             violation: world.violation().cloned(),
             stats: *world.stats(),
             network: world.network().counts(),
+            struck: world.struck(),
             lasted: world.now(),
             applied: world.checkers().applied_requests(),
             chosen: world.checkers().images().chosen_end(),
@@ -154,9 +158,12 @@ impl Run {
             return;
         }
         let member = MemberIndex(self.prng.below(self.world.nodes.len() as u64) as u8);
+        let happens = self.world.gate.strikes(Cause::Burst, true);
         for _ in 0..self.prng.within(1, self.clients.burst_max) {
             let request = self.request(member);
-            self.world.submit(member, request);
+            if happens {
+                self.world.submit(member, request);
+            }
         }
         let wait = self.prng.exponential(self.clients.every_nanos).max(1);
         self.world.tell(self.world.now().plus(wait), CLIENT);

@@ -8,8 +8,10 @@ use synod_core::{Event, MemberIndex, Message, NodeSet, PeerMisbehaved};
 
 use crate::checkers::{Applied, Cursors, Heard, RequestKey};
 use crate::kinds::MessageKind;
+use crate::mischief::{Cause, Gate};
 use crate::network::Envelope;
 use crate::node::{Item, Process, Read};
+use crate::options::DiskOptions;
 use crate::prng::Prng;
 use crate::trace;
 use crate::violation::{Checked, Property, Violation, check};
@@ -40,7 +42,8 @@ impl World {
         }
         // The worst host: it looks at its clock, is stopped, and only then reads its inputs.
         let options = self.options.process;
-        if process.sampled.is_none() && self.process_prng.chance(options.doze_ppm) {
+        let dozes = process.sampled.is_none() && self.process_prng.chance(options.doze_ppm);
+        if self.gate.strikes(Cause::Doze, dozes) {
             process.sampled = Some(clock);
             let until = now.plus(self.process_prng.exponential(options.doze_nanos));
             self.pause(member, until);
@@ -282,7 +285,7 @@ impl World {
                     self.hear(member, key, &outcome)?;
                 }
             }
-            if self.process_prng.chance(die_ppm) {
+            if self.gate.strikes(Cause::Death, self.process_prng.chance(die_ppm)) {
                 after = After::Dead;
                 break;
             }
@@ -346,7 +349,7 @@ impl World {
                 return Ok(());
             }
         };
-        let at = self.now.plus(sync_time(&self.options.disk, &mut self.disk_prng));
+        let at = self.now.plus(sync_time(&self.options.disk, &mut self.disk_prng, &mut self.gate));
         process.sync_at = process.sync_at.max(at);
         process.last_write = Some(ticket);
         self.schedule(process.sync_at, Happening::Synced { member, life, ticket });
@@ -419,8 +422,8 @@ impl World {
 }
 
 /// How long a sync takes.
-fn sync_time(options: &crate::options::DiskOptions, prng: &mut Prng) -> u64 {
-    let stalled = prng.chance(options.stall_ppm);
+fn sync_time(options: &DiskOptions, prng: &mut Prng, gate: &mut Gate) -> u64 {
+    let stalled = gate.strikes(Cause::SyncStalls, prng.chance(options.stall_ppm));
     let mean = if stalled { options.stall_nanos } else { options.sync_nanos };
     options.sync_least_nanos + prng.exponential(mean)
 }

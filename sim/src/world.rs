@@ -16,6 +16,7 @@ use crate::checkers::Checkers;
 use crate::clock::{Clock, Moment};
 use crate::disk::Disk;
 use crate::machine::Ledger;
+use crate::mischief::{Cause, Gate, Strikes};
 use crate::network::{Envelope, Network};
 use crate::node::{Item, Node, Process, Read};
 use crate::options::{DiskOptions, Options};
@@ -79,6 +80,7 @@ pub struct World {
     pub(crate) stats: Stats,
     pub(crate) process_prng: Prng,
     pub(crate) disk_prng: Prng,
+    pub(crate) gate: Gate,
     pub(crate) next_frame: u64,
     pub(crate) arrivals: Vec<(Moment, Envelope)>,
     pub(crate) configuration: Configuration,
@@ -129,12 +131,14 @@ impl World {
         let mut world = Self {
             now: Moment::ZERO,
             nodes: nodes.collect(),
-            network: Network::new(ids.len(), options.network, options.seed),
+            network: Network::new(ids.len(), options.network, options.seed)
+                .behind(Gate::new(options.withheld.clone())),
             checkers: Checkers::new(&ids, options.quorums, options.limits),
             trace: Trace::new(lines),
             stats: Stats::default(),
             process_prng: Prng::new(options.seed, "process"),
             disk_prng: Prng::new(options.seed, "disk"),
+            gate: Gate::new(options.withheld.clone()),
             next_frame: 1,
             arrivals: Vec::new(),
             configuration,
@@ -188,6 +192,12 @@ impl World {
     #[must_use]
     pub const fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// How many faults of each cause struck, withheld ones included.
+    #[must_use]
+    pub fn struck(&self) -> Strikes {
+        self.gate.struck().and(self.network.gate().struck())
     }
 
     /// The first violation found.
@@ -344,7 +354,7 @@ impl World {
             node.kept_back.push(ticket);
             return;
         }
-        if self.disk_prng.chance(fail_ppm) {
+        if self.gate.strikes(Cause::SyncFails, self.disk_prng.chance(fail_ppm)) {
             node.disk.fail();
         }
         let synced = node.disk.sync(ticket);

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use synod_sim::Options;
+use synod_sim::mischief::Cause;
 use synod_sim::swarm;
 use synod_sim::sweep::{Sweep, run_caught};
 use synod_sim::trace::Lines;
@@ -55,4 +56,33 @@ fn a_seed_is_the_same_run_every_time() {
         let traceless = swarm::run(Options::draw(seed, None, faults_for), Lines::None);
         assert_eq!(first.hash, traceless.hash, "keeping the trace of seed {seed} changes the run");
     }
+}
+
+#[test]
+fn a_fault_withheld_does_not_happen() {
+    let options = || {
+        let mut options = Options::draw(6, Some(3), Some(Duration::from_secs(2)));
+        options.network.loss_ppm = 50_000;
+        options.network.double_ppm = 50_000;
+        options.network.damage_ppm = 50_000;
+        options.process.die_at_action_ppm = 10_000;
+        options
+    };
+    let plain = swarm::run(options(), Lines::None);
+    for cause in [Cause::Loss, Cause::Double, Cause::Damage, Cause::Death, Cause::Burst] {
+        assert!(plain.struck.of(cause) > 0, "no {cause} in {plain}");
+    }
+    let mut calm = options();
+    for cause in Cause::all() {
+        calm.withheld.add(cause, 0..u64::MAX);
+    }
+    let calm = swarm::run(calm, Lines::None);
+    assert_eq!(calm.violation, None);
+    assert_eq!((calm.network.doubled, calm.network.damaged, calm.stats.crashes), (0, 0, 0));
+    assert!(calm.applied <= 3, "there is no client but the last requests: {calm}");
+
+    // A number beyond all that strike changes nothing.
+    let mut same = options();
+    same.withheld.add(Cause::Loss, plain.struck.of(Cause::Loss)..u64::MAX);
+    assert_eq!(swarm::run(same, Lines::None).hash, plain.hash);
 }

@@ -10,6 +10,7 @@ use super::{
     service_limits,
 };
 use crate::clock::{ms, nanos};
+use crate::mischief::Withheld;
 use crate::prng::Prng;
 
 impl Options {
@@ -40,6 +41,7 @@ impl Options {
             nemesis: draw_nemesis(&mut prng, &timeouts),
             client: draw_client(&mut prng, &limits),
             sparse_ids: prng.chance(300_000),
+            withheld: Withheld::default(),
         }
     }
 }
