@@ -7,12 +7,15 @@ use crate::clock::Moment;
 use crate::disk::Disk;
 use crate::machine::Ledger;
 use crate::options::Options;
+use crate::trace::Told;
 use crate::world::{CLUSTER, GROUP, Happening, World};
 
 impl World {
     /// Stops the process at `member` until `until`.
     pub fn pause(&mut self, member: MemberIndex, until: Moment) {
-        self.trace.note(self.now, member, "pause", until.0, || format!("until {until}"));
+        self.trace.tell(self.now, member, "pause", until.0, || {
+            Told::from(format!("until {until}")).until(until)
+        });
         self.nodes[member.place()].paused_until = until;
     }
 

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use synod_sim::Options;
 use synod_sim::sweep::{self, Failure, Pace, Sweep};
 use synod_sim::trace::Lines;
+use synod_sim::{Options, swarm};
 
 const USAGE: &str = "\
 The simulator of Synod: seeded runs of a cluster under faults, watched by checkers.
@@ -150,16 +150,9 @@ fn replay(flags: &Flags) -> Result<bool, String> {
     let options = Options::draw(seed, flags.nodes, flags.faults_for);
     println!("{options}\n");
     let lines = if flags.trace { Lines::Print } else { Lines::None };
-    Ok(match sweep::run_caught(&options, lines) {
-        Ok(report) => {
-            println!("{report}");
-            report.violation.is_none()
-        }
-        Err(violation) => {
-            println!("VIOLATION {violation}");
-            false
-        }
-    })
+    let report = swarm::run_caught(options, lines);
+    println!("{report}");
+    Ok(report.violation.is_none())
 }
 
 /// How often progress is told when nobody watches.

@@ -110,6 +110,21 @@ pub struct Network {
     gate: Gate,
     counts: Counts,
     next_rule: u32,
+    /// What became of links since it was last asked, when somebody watches.
+    changes: Option<Vec<Change>>,
+}
+
+/// What became of one direction of a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// From here.
+    pub from: MemberIndex,
+    /// To there.
+    pub to: MemberIndex,
+    /// `cuts`, `mends` or `clogs`.
+    pub word: &'static str,
+    /// When it is over by itself.
+    pub until: Option<Moment>,
 }
 
 impl Network {
@@ -126,6 +141,7 @@ impl Network {
             gate: Gate::default(),
             counts: Counts::default(),
             next_rule: 0,
+            changes: None,
         }
     }
 
@@ -134,6 +150,36 @@ impl Network {
     pub fn behind(mut self, gate: Gate) -> Self {
         self.gate = gate;
         self
+    }
+
+    /// Remembers what becomes of links, when somebody watches.
+    #[must_use]
+    pub fn watched(mut self, watched: bool) -> Self {
+        self.changes = watched.then(Vec::new);
+        self
+    }
+
+    /// What became of links since the last call.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        self.changes.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn change(
+        &mut self,
+        from: MemberIndex,
+        to: MemberIndex,
+        word: &'static str,
+        until: Option<Moment>,
+    ) {
+        if let Some(changes) = &mut self.changes {
+            changes.push(Change { from, to, word, until });
+        }
+    }
+
+    /// Where its chance stands.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        self.prng.fingerprint()
     }
 
     /// The gate that its faults pass.
@@ -181,7 +227,10 @@ impl Network {
 
     /// Cuts or mends one direction.
     pub fn set_cut(&mut self, from: MemberIndex, to: MemberIndex, cut: bool) {
-        self.link(from, to).cut = cut;
+        let was = std::mem::replace(&mut self.link(from, to).cut, cut);
+        if was != cut {
+            self.change(from, to, if cut { "cuts" } else { "mends" }, None);
+        }
     }
 
     /// Whether one direction is cut.
@@ -198,14 +247,13 @@ impl Network {
     /// Keeps everything back on one direction until `until`, then releases it in a burst.
     pub fn clog(&mut self, from: MemberIndex, to: MemberIndex, until: Moment) {
         self.link(from, to).clogged_until = until;
+        self.change(from, to, "clogs", Some(until));
     }
 
     /// Mends every link, and makes the network sound from now on. Rules stay.
     pub fn heal(&mut self) {
+        self.mend();
         for link in &mut self.links {
-            link.cut = false;
-            link.clogged_until = Moment::ZERO;
-            link.loss_ppm = 0;
             link.past.clear();
         }
         self.options = self.options.sound();
@@ -213,10 +261,17 @@ impl Network {
 
     /// Mends every link and leaves the general faults as they are.
     pub fn mend(&mut self) {
-        for link in &mut self.links {
-            link.cut = false;
-            link.clogged_until = Moment::ZERO;
-            link.loss_ppm = 0;
+        for from in NodeSet::first(self.members).iter() {
+            for to in NodeSet::first(self.members).iter() {
+                let link = self.link(from, to);
+                let was = link.cut || link.clogged_until > Moment::ZERO;
+                link.cut = false;
+                link.clogged_until = Moment::ZERO;
+                link.loss_ppm = 0;
+                if was {
+                    self.change(from, to, "mends", None);
+                }
+            }
         }
     }
 

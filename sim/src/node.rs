@@ -65,6 +65,8 @@ pub struct Process {
     pub sync_at: Moment,
     /// What was handed to the disk last.
     pub last_write: Option<Ticket>,
+    /// How far it said that it had decided.
+    pub decided: Slot,
     /// Whether a sync failed.
     pub log_failed: bool,
     /// Whether it was told to shut down.

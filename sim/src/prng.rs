@@ -35,6 +35,12 @@ impl Prng {
         result
     }
 
+    /// What it draws next, without drawing it: tells two generators apart.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        self.clone().bits()
+    }
+
     /// Below `limit`, each equally likely; 0 when `limit` is 0.
     pub fn below(&mut self, limit: u64) -> u64 {
         // The bias is below limit / 2^64: nothing in a simulation can see it.

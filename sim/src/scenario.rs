@@ -437,10 +437,10 @@ impl Cluster {
 
     /// Panics with the end of the trace.
     fn give_up(&mut self, why: &str) -> ! {
-        let shown = |line: &&String| !line.contains(" beat ");
-        let lines: Vec<&String> = self.world().trace().kept().iter().filter(shown).collect();
-        let tail: Vec<&str> =
-            lines[lines.len().saturating_sub(TAIL)..].iter().map(|line| line.as_str()).collect();
+        let shown = |line: &String| !line.contains(" beat");
+        let events = self.world().trace().kept().iter();
+        let lines: Vec<String> = events.map(ToString::to_string).filter(shown).collect();
+        let tail = &lines[lines.len().saturating_sub(TAIL)..];
         panic!("{why}\nThe end of the story:\n{}", tail.join("\n"));
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use synod_core::service::Request;
-use synod_core::{MemberIndex, NodeSet, Slot, Standing};
+use synod_core::{MemberIndex, NodeId, NodeSet, Slot, Standing};
 
 use crate::checkers::RequestKey;
 use crate::clock::{Moment, nanos};
@@ -15,8 +15,9 @@ use crate::nemesis::{End, Nemesis};
 use crate::network::Counts;
 use crate::node::Item;
 use crate::options::{ClientOptions, Options};
+use crate::panics;
 use crate::prng::Prng;
-use crate::trace::Lines;
+use crate::trace::{Event, Lines};
 use crate::violation::{Property, Violation};
 use crate::world::{Stats, World};
 
@@ -41,15 +42,34 @@ pub struct Report {
     pub chosen: Slot,
     /// The hash of everything that happened.
     pub hash: u64,
-    /// One line per event, when they were asked for.
-    pub lines: Vec<String>,
+    /// The ids of the members, as ballots name them.
+    pub ids: Vec<NodeId>,
+    /// What happened, when it was asked for.
+    pub events: Vec<Event>,
 }
 
 /// Runs `options` to its end.
 #[must_use]
 pub fn run(options: Options, lines: Lines) -> Report {
     let mut run = Run::new(options, lines);
-    run.go();
+    run.go(&mut |_| {});
+    run.report()
+}
+
+/// As [`run`], but a panic, as of a broken contract of the core, is a violation like any other,
+/// and what happened before it is in the report.
+#[must_use]
+pub fn run_caught(options: Options, lines: Lines) -> Report {
+    run_watched(options, lines, &mut |_| {})
+}
+
+/// As [`run_caught`], and `watch` looks at the world after every step.
+#[must_use]
+pub fn run_watched(options: Options, lines: Lines, watch: &mut dyn FnMut(&World)) -> Report {
+    let mut run = Run::new(options, lines);
+    if let Err(said) = panics::caught(|| run.go(watch)) {
+        run.world.fail(Violation::new(Property::Contract, said));
+    }
     run.report()
 }
 
@@ -115,8 +135,9 @@ impl Run {
         }
     }
 
-    fn go(&mut self) {
+    fn go(&mut self, watch: &mut dyn FnMut(&World)) {
         while let Some(told) = self.world.step() {
+            watch(&self.world);
             if self.world.stats().happenings > HAPPENINGS_MAX {
                 let story = format!("{HAPPENINGS_MAX} things happened and it is not over");
                 self.world.fail(Violation::new(Property::Bounds, story));
@@ -138,7 +159,7 @@ impl Run {
     }
 
     fn report(self) -> Report {
-        let world = self.world;
+        let mut world = self.world;
         Report {
             options: self.options,
             violation: world.violation().cloned(),
@@ -149,7 +170,8 @@ impl Run {
             applied: world.checkers().applied_requests(),
             chosen: world.checkers().images().chosen_end(),
             hash: world.trace().hash(),
-            lines: world.trace().kept().to_vec(),
+            ids: world.nodes.iter().map(|node| node.id).collect(),
+            events: world.trace.take(),
         }
     }
 
@@ -218,6 +240,9 @@ impl Run {
     fn heal(&mut self) {
         self.phase = Phase::Converging;
         let world = &mut self.world;
+        world.trace.remark(world.now, MemberIndex(0), "heals", || {
+            String::from("faults and clients end").into()
+        });
         let whole = |world: &World| {
             let votes = world.members().filter(|member| !world.node(*member).wiped);
             votes.collect::<Vec<MemberIndex>>()
@@ -431,12 +456,12 @@ mod tests {
     #[test]
     fn a_cluster_that_does_not_converge_is_noticed() {
         let mut run = healed();
-        run.go();
+        run.go(&mut |_| {});
         assert_eq!(run.report().violation, None);
 
         let mut run = healed();
         run.world.split(NodeSet::of(MemberIndex(0)));
-        run.go();
+        run.go(&mut |_| {});
         let violation = run.report().violation.expect("one member is cut off");
         assert_eq!(violation.property, Property::Convergence);
 
@@ -446,7 +471,7 @@ mod tests {
             let _ = run.world.step();
         }
         run.world.kill(MemberIndex(1));
-        run.go();
+        run.go(&mut |_| {});
         let violation = run.report().violation.expect("one member is down");
         assert_eq!(violation.property, Property::Convergence);
     }

@@ -1,9 +1,7 @@
 //! Many seeds: run on a few threads, each seed for itself, and sum up.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::options::Options;
 use crate::swarm::{self, Report};
 use crate::trace::Lines;
-use crate::violation::{Property, Violation};
+use crate::violation::Violation;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -85,10 +83,10 @@ impl Sweep {
                         if seed >= self.seeds.end {
                             return;
                         }
-                        let outcome = self.seed(seed);
+                        let report = self.seed(seed);
                         let mut summary = lock(&summary);
                         let before = summary.failures.len();
-                        summary.add(outcome);
+                        summary.add(report);
                         let failed = summary.failures.len() as u64;
                         if self.fail_fast && failed > 0 {
                             next.store(self.seeds.end, Ordering::Relaxed);
@@ -104,19 +102,14 @@ impl Sweep {
         summary
     }
 
-    fn seed(&self, seed: u64) -> Result<Report, Box<Failure>> {
+    fn seed(&self, seed: u64) -> Report {
         let options = Options::draw(seed, self.nodes, self.faults_for);
-        run_caught(&options, Lines::None)
-            .map_err(|violation| Box::new(Failure { options, violation }))
+        swarm::run_caught(options, Lines::None)
     }
 }
 
 impl Summary {
-    fn add(&mut self, outcome: Result<Report, Box<Failure>>) {
-        let report = match outcome {
-            Ok(report) => report,
-            Err(failure) => return self.failures.push(*failure),
-        };
+    fn add(&mut self, report: Report) {
         self.happenings += report.stats.happenings;
         self.simulated_nanos += u128::from(report.lasted.0);
         self.applied += report.applied;
@@ -138,30 +131,6 @@ impl Summary {
             }
         }
     }
-}
-
-/// Runs one seed. A panic, as of a broken contract of the core, is a violation like any other.
-///
-/// # Errors
-/// What the panic said. A violation that a checker found is in the report.
-pub fn run_caught(options: &Options, lines: Lines) -> Result<Report, Violation> {
-    // The hook notes where and why instead of printing: a sweep has its own report.
-    let before = panic::take_hook();
-    drop(before);
-    panic::set_hook(Box::new(|info| {
-        let story = info.to_string().replace('\n', " ");
-        SAID.with(|said| *said.borrow_mut() = story);
-    }));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(|| swarm::run(options.clone(), lines)));
-    outcome.map_err(|_| {
-        let story = SAID.with(|said| said.borrow().clone());
-        Violation::new(Property::Contract, story)
-    })
-}
-
-thread_local! {
-    /// What the last panic of this thread said.
-    static SAID: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 fn lock(summary: &Mutex<Summary>) -> std::sync::MutexGuard<'_, Summary> {

@@ -13,7 +13,7 @@ use crate::network::Envelope;
 use crate::node::{Item, Process, Read};
 use crate::options::DiskOptions;
 use crate::prng::Prng;
-use crate::trace;
+use crate::trace::Told;
 use crate::violation::{Checked, Property, Violation, check};
 use crate::world::{DEADLINE, Happening, World};
 use synod_log::LogError;
@@ -82,7 +82,9 @@ impl World {
         match item {
             Item::Frame(envelope) => return self.take_frame(member, process, &envelope),
             Item::Synced(upto) => {
-                self.trace.note(self.now, member, "synced", upto.0, || format!("w{}", upto.0));
+                self.trace.tell(self.now, member, "synced", upto.0, || {
+                    Told::from(format!("w{}", upto.0)).write(upto.0)
+                });
                 self.checkers.on_persisted(member, upto)?;
                 let event = Event::Persisted { upto };
                 own(process.service.handle(told, Input::Replica(event)))?;
@@ -103,13 +105,14 @@ impl World {
                         self.stats.taken += 1;
                         let boot = process.header.boot;
                         self.checkers.on_submit(body, member, boot, process.taken);
-                        self.trace
-                            .note(self.now, member, "submit", key.0, || format!("{id:?} {key:?}"));
+                        self.trace.tell(self.now, member, "submit", key.0, || {
+                            Told::from(format!("{key:?} as {id:?}")).request(key)
+                        });
                     }
                     Err(rejected) => {
                         self.stats.rejected += 1;
-                        self.trace.note(self.now, member, "rejects", key.0, || {
-                            format!("{key:?}: {}", rejected.why)
+                        self.trace.tell(self.now, member, "rejects", key.0, || {
+                            Told::from(format!("{key:?}: {}", rejected.why)).request(key)
                         });
                     }
                 }
@@ -140,7 +143,7 @@ impl World {
         envelope: &Envelope,
     ) -> Checked {
         let Process { service, decoder, told, .. } = process;
-        self.trace.note(self.now, member, "gets", envelope.number, || envelope.to_string());
+        self.trace.tell(self.now, member, "gets", envelope.number, || Told::came(envelope));
         let decoded = match decoder.decode(&envelope.frame) {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -168,7 +171,10 @@ impl World {
         }
         if let Err(fault) = taken {
             self.stats.blamed += 1;
-            self.trace.note(self.now, member, "blames", envelope.number, || fault.to_string());
+            self.trace.tell(self.now, member, "blames", envelope.number, || {
+                let text = format!("{}: {fault}", Told::came(envelope).text);
+                Told { text, ..Told::came(envelope) }
+            });
             // Messages of an earlier run are late, not wrong, and a member whose disk was replaced
             // is refused for good. Nothing else can be held against an honest member.
             let late = match fault {
@@ -245,9 +251,8 @@ impl World {
             );
             match output {
                 Output::Persist { id, record } => {
-                    self.trace.note(self.now, member, "write", id.0, || {
-                        format!("w{} {}", id.0, trace::record(&record))
-                    });
+                    self.trace
+                        .tell(self.now, member, "write", id.0, || Told::written(id.0, &record));
                     self.checkers.on_persist(member, id, &record)?;
                     let staged = self.nodes[member.place()].disk.stage(id, record);
                     let refused = matches!(
@@ -275,8 +280,11 @@ impl World {
                     let own_id = self.nodes[member.place()].id;
                     let own = leader.is_some_and(|ballot| ballot.node == own_id);
                     self.stats.leaders += u64::from(own);
-                    self.trace.note(self.now, member, "leader", u64::from(own), || {
-                        leader.map_or_else(|| "none".into(), |ballot| ballot.to_string())
+                    self.trace.tell(self.now, member, "leader", u64::from(own), || {
+                        let name =
+                            leader.map_or_else(|| "none".into(), |ballot| ballot.to_string());
+                        Told::from(if own { format!("{name}, itself") } else { name })
+                            .ballot(leader)
                     });
                 }
                 Output::Outcome { id, outcome } => {
@@ -298,9 +306,7 @@ impl World {
         let mut journal: Vec<Applied> = Vec::new();
         process.service.machine_mut().take_journal(&mut journal);
         for applied in &journal {
-            self.trace.note(self.now, member, "applies", applied.reply, || {
-                format!("{:?} in slot {} of {}", applied.key, applied.slot, applied.ballot)
-            });
+            self.trace.tell(self.now, member, "applies", applied.reply, || Told::applied(applied));
             self.checkers.on_applied(member, applied)?;
         }
         Ok(())
@@ -324,7 +330,9 @@ impl World {
             Outcome::Unknown { ballot: _ } => (Heard::Unknown, 2),
         };
         self.stats.outcomes[place] += 1;
-        self.trace.note(self.now, member, "outcome", key.0, || format!("{key:?} {outcome:?}"));
+        self.trace.tell(self.now, member, "outcome", key.0, || {
+            Told::from(format!("{key:?} {outcome:?}")).request(key)
+        });
         self.checkers.on_outcome(key, heard)
     }
 
@@ -339,6 +347,12 @@ impl World {
             applied: replica.applied(),
         };
         self.checkers.on_turn(member, cursors)?;
+        if cursors.decided > process.decided {
+            let from = std::mem::replace(&mut process.decided, cursors.decided);
+            self.trace.tell(self.now, member, "decides", cursors.decided.0, || {
+                Told::from(format!("{from}..{}", cursors.decided)).slots(from, cursors.decided)
+            });
+        }
         let node = &mut self.nodes[member.place()];
         let life = node.life;
         let ticket = match node.disk.write() {
@@ -412,8 +426,8 @@ impl World {
                 honest: true,
             };
             let fate = self.network.send(self.now, envelope, &mut self.arrivals);
-            self.trace.note(self.now, member, "sends", number, || {
-                format!("#{number} →m{} {} {fate:?}", receiver.0, trace::payload(payload))
+            self.trace.tell(self.now, member, "sends", number, || {
+                Told::sent(number, receiver, payload, fate)
             });
         }
         self.post_arrivals();

@@ -17,11 +17,11 @@ use crate::clock::{Clock, Moment};
 use crate::disk::Disk;
 use crate::machine::Ledger;
 use crate::mischief::{Cause, Gate, Strikes};
-use crate::network::{Envelope, Network};
+use crate::network::{Change, Envelope, Network};
 use crate::node::{Item, Node, Process, Read};
 use crate::options::{DiskOptions, Options};
 use crate::prng::Prng;
-use crate::trace::{Lines, Trace};
+use crate::trace::{Lines, Told, Trace};
 use crate::violation::{Property, Violation};
 use synod_log::{Identity, OpenError, Ticket};
 
@@ -132,9 +132,10 @@ impl World {
             now: Moment::ZERO,
             nodes: nodes.collect(),
             network: Network::new(ids.len(), options.network, options.seed)
-                .behind(Gate::new(options.withheld.clone())),
+                .behind(Gate::new(options.withheld.clone()))
+                .watched(lines != Lines::None),
             checkers: Checkers::new(&ids, options.quorums, options.limits),
-            trace: Trace::new(lines),
+            trace: Trace::new(lines, &ids),
             stats: Stats::default(),
             process_prng: Prng::new(options.seed, "process"),
             disk_prng: Prng::new(options.seed, "disk"),
@@ -228,6 +229,9 @@ impl World {
     pub fn step(&mut self) -> Option<Option<u64>> {
         if self.violation.is_some() {
             return None;
+        }
+        if self.trace.is_watched() {
+            self.remark_links();
         }
         let Reverse(entry) = self.queue.pop()?;
         self.now = self.now.max(entry.at);
@@ -327,10 +331,26 @@ impl World {
     }
 
     fn arrive(&mut self, envelope: Envelope) {
-        if !self.network.arrive(&envelope) {
+        let link_holds = self.network.arrive(&envelope);
+        if !link_holds || self.nodes[envelope.to.place()].process.is_none() {
+            self.trace.tell(self.now, envelope.to, "misses", envelope.number, || {
+                let why = if link_holds { "is down" } else { "is cut off" };
+                let came = Told::came(&envelope);
+                Told { text: format!("{}: m{} {why}", came.text, envelope.to.0), ..came }
+            });
             return;
         }
         self.give(envelope.to, Item::Frame(envelope));
+    }
+
+    /// Tells what became of the links since the last step.
+    fn remark_links(&mut self) {
+        for Change { from, to, word, until } in self.network.take_changes() {
+            self.trace.remark(self.now, from, word, || Told {
+                until,
+                ..Told::from(format!("→ m{}", to.0)).peer(to)
+            });
+        }
     }
 
     fn on_timer(&mut self, member: MemberIndex, life: u32) {
@@ -393,7 +413,7 @@ impl World {
         };
         let machine = node.machine.reopened();
         self.checkers.on_start(member, &recovered, machine.saved_end())?;
-        let boot = recovered.boot;
+        let (boot, decided) = (recovered.boot, recovered.decided);
         self.trace.note(now, member, "starts", boot.0, || {
             format!(
                 "run {} promised={} decided={} open={} votes={}",
@@ -423,6 +443,7 @@ impl World {
             taken: 0,
             sync_at: now,
             last_write: None,
+            decided,
             log_failed: false,
             shutting_down: false,
         }));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use synod_sim::Options;
 use synod_sim::mischief::Cause;
 use synod_sim::swarm;
-use synod_sim::sweep::{Sweep, run_caught};
+use synod_sim::sweep::Sweep;
 use synod_sim::trace::Lines;
 
 #[test]
@@ -35,10 +35,7 @@ fn seeds_that_once_found_something_pass() {
     for line in lines {
         let (seed, story) = line.split_once(' ').expect("a seed and its story");
         let options = Options::draw(seed.parse().expect("a number"), None, None);
-        let violation = match run_caught(&options, Lines::None) {
-            Ok(report) => report.violation,
-            Err(violation) => Some(violation),
-        };
+        let violation = swarm::run_caught(options.clone(), Lines::None).violation;
         assert_eq!(violation, None, "seed {seed} ({story})\n{options}");
     }
 }
@@ -49,7 +46,7 @@ fn a_seed_is_the_same_run_every_time() {
         let faults_for = Some(Duration::from_secs(2));
         let run = || swarm::run(Options::draw(seed, None, faults_for), Lines::Keep);
         let (first, second) = (run(), run());
-        let differs = first.lines.iter().zip(&second.lines).find(|(left, right)| left != right);
+        let differs = first.events.iter().zip(&second.events).find(|(left, right)| left != right);
         assert_eq!(differs, None, "seed {seed}");
         assert_eq!(first.hash, second.hash, "seed {seed}");
         assert_eq!(first.stats, second.stats, "seed {seed}");
