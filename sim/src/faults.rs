@@ -5,7 +5,6 @@ use synod_log::{Identity, Keep};
 
 use crate::clock::Moment;
 use crate::disk::Disk;
-use crate::machine::Ledger;
 use crate::options::Options;
 use crate::trace::Told;
 use crate::world::{CLUSTER, GROUP, Happening, World};
@@ -53,10 +52,10 @@ impl World {
         self.trace.note(self.now, member, "wiped", 0, String::new);
         let incarnation = Incarnation(self.disk_prng.bits().max(1));
         let identity = self.identity(member);
-        let Options { limits, disk, durable_machines, .. } = &self.options;
+        let Options { limits, disk, .. } = &self.options;
         let node = &mut self.nodes[member.place()];
         node.disk = Disk::new(identity, limits, disk, incarnation);
-        node.machine = Ledger::new(*durable_machines);
+        node.machine = node.machine.fresh();
         node.wiped = true;
         self.checkers.on_wiped(member);
     }

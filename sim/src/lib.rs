@@ -25,6 +25,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod checkers;
 pub mod clock;
 pub mod disk;

@@ -1,42 +1,342 @@
-//! The state machine of the simulator: it remembers a digest of everything it applied, and tells
-//! the checkers what it applied.
+//! The state machines of a run. The world knows no type of theirs: any [`StateMachine`] is put
+//! into a [`Machine`], which tells the checkers what it applied, keeps what a durable one saved
+//! over a crash, and asks the invariants of its user after every decree.
+
+use std::any::Any;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use synod_core::Slot;
 use synod_core::service::{At, StateMachine};
 
-use crate::checkers::{Applied, RequestKey};
+use crate::app::Tag;
+use crate::checkers::{Applied, RequestKey, Sealed};
 
-/// A state machine whose state is a digest of the requests applied, in order. Its reply is the
-/// digest after the request, so that two replicas that differ in anything reply differently.
-#[derive(Clone, Debug, Default)]
+/// What a simulation can compare of replies: their hash, and their text in a story.
+pub trait Reply: Hash + fmt::Debug + Clone + 'static {}
+
+impl<T: Hash + fmt::Debug + Clone + 'static> Reply for T {}
+
+/// What must hold of a state machine after every decree.
+pub type Invariant<M> = Box<dyn Fn(&M) -> Result<(), String> + Send + Sync>;
+
+/// What a disk keeps of a state machine.
+type Save<M> = Box<dyn Fn(&M) -> Vec<u8> + Send + Sync>;
+
+/// The state machine that a disk gives back.
+type Load<M> = Box<dyn Fn(&[u8]) -> M + Send + Sync>;
+
+/// How machines of one kind are made, kept over crashes, and judged.
+pub struct Recipe<M> {
+    fresh: Box<dyn Fn() -> M + Send + Sync>,
+    keep: Option<Keep<M>>,
+    invariants: Vec<(String, Invariant<M>)>,
+    /// Whether requests carry a tag that the machine must not see.
+    tagged: bool,
+}
+
+/// How a durable machine is saved and loaded.
+struct Keep<M> {
+    save: Save<M>,
+    load: Load<M>,
+}
+
+/// A state machine of any type, as a replica runs it.
+pub struct Machine {
+    inner: Box<dyn Erased>,
+    applied: Vec<Applied>,
+    sealed: Vec<Sealed>,
+    broken: Option<String>,
+}
+
+impl<M> Recipe<M> {
+    /// Machines that `fresh` makes, and that lose everything in a crash.
+    #[must_use]
+    pub fn new(fresh: impl Fn() -> M + Send + Sync + 'static) -> Self {
+        Self { fresh: Box::new(fresh), keep: None, invariants: Vec::new(), tagged: true }
+    }
+
+    /// Requests carry no tag: the machine sees them whole.
+    #[must_use]
+    pub fn untagged(mut self) -> Self {
+        self.tagged = false;
+        self
+    }
+
+    /// In runs with durable machines, what `save` gives after each decree survives a crash, and
+    /// `load` makes the machine of the next run out of it.
+    #[must_use]
+    pub fn durable(
+        mut self,
+        save: impl Fn(&M) -> Vec<u8> + Send + Sync + 'static,
+        load: impl Fn(&[u8]) -> M + Send + Sync + 'static,
+    ) -> Self {
+        self.keep = Some(Keep { save: Box::new(save), load: Box::new(load) });
+        self
+    }
+
+    /// Adds something that must hold after every decree, on every replica.
+    #[must_use]
+    pub fn invariant(
+        mut self,
+        name: impl Into<String>,
+        holds: impl Fn(&M) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.invariants.push((name.into(), Box::new(holds)));
+        self
+    }
+}
+
+impl Machine {
+    /// A fresh machine of this recipe. Whether it keeps its state over crashes is up to the run
+    /// and to the recipe.
+    #[must_use]
+    pub fn new<M>(recipe: &Arc<Recipe<M>>, durable: bool) -> Self
+    where
+        M: StateMachine + 'static,
+        M::Reply: Reply,
+    {
+        Self::of(Box::new(Live {
+            machine: (recipe.fresh)(),
+            recipe: Arc::clone(recipe),
+            durable: durable && recipe.keep.is_some(),
+            saved: None,
+            last: None,
+        }))
+    }
+
+    fn of(inner: Box<dyn Erased>) -> Self {
+        Self { inner, applied: Vec::new(), sealed: Vec::new(), broken: None }
+    }
+
+    /// What is left of it after a crash.
+    #[must_use]
+    pub fn reopened(&self) -> Self {
+        Self::of(self.inner.reopened())
+    }
+
+    /// An empty one of its kind.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self::of(self.inner.fresh())
+    }
+
+    /// The end of what it holds.
+    #[must_use]
+    pub fn end(&self) -> Slot {
+        self.inner.applied().map_or(Slot::ZERO, |at| at.slot.next())
+    }
+
+    /// The machine inside, when it is of this type.
+    #[must_use]
+    pub fn get<M: 'static>(&self) -> Option<&M> {
+        self.inner.machine().downcast_ref()
+    }
+
+    /// The reply of the last request applied, for the client that waits for it.
+    #[must_use]
+    pub fn take_reply(&mut self) -> Option<Box<dyn Any>> {
+        self.inner.take_reply()
+    }
+
+    /// Swaps out what was applied since the last call, and what it came to.
+    pub(crate) fn take_journal(&mut self, applied: &mut Vec<Applied>, sealed: &mut Vec<Sealed>) {
+        applied.clear();
+        sealed.clear();
+        std::mem::swap(applied, &mut self.applied);
+        std::mem::swap(sealed, &mut self.sealed);
+    }
+
+    /// The first invariant that did not hold, and why.
+    #[must_use]
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+}
+
+impl StateMachine for Machine {
+    type Reply = u64;
+
+    fn apply(&mut self, at: At, request: &[u8]) -> u64 {
+        let reply = self.inner.apply(at, request);
+        let key = RequestKey::of(request);
+        self.applied.push(Applied { slot: at.slot, ballot: at.ballot, key, reply });
+        reply
+    }
+
+    fn before_decree(&mut self, at: At) {
+        self.inner.before_decree(at);
+    }
+
+    fn after_decree(&mut self, at: At) {
+        self.inner.after_decree(at);
+        self.sealed.push(Sealed { slot: at.slot, digest: self.inner.digest() });
+        if self.broken.is_none() {
+            self.broken = self.inner.judge();
+        }
+    }
+
+    fn applied(&self) -> Option<At> {
+        self.inner.applied()
+    }
+
+    fn digest(&self) -> u64 {
+        self.inner.digest()
+    }
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine").field("end", &self.end()).finish_non_exhaustive()
+    }
+}
+
+/// A [`StateMachine`] without its types.
+trait Erased {
+    fn apply(&mut self, at: At, request: &[u8]) -> u64;
+    fn before_decree(&mut self, at: At);
+    fn after_decree(&mut self, at: At);
+    fn applied(&self) -> Option<At>;
+    fn digest(&self) -> u64;
+    fn judge(&self) -> Option<String>;
+    fn reopened(&self) -> Box<dyn Erased>;
+    fn fresh(&self) -> Box<dyn Erased>;
+    fn machine(&self) -> &dyn Any;
+    fn take_reply(&mut self) -> Option<Box<dyn Any>>;
+}
+
+/// A machine in a replica, and what its disk holds of it.
+struct Live<M: StateMachine> {
+    machine: M,
+    recipe: Arc<Recipe<M>>,
+    durable: bool,
+    /// State and place in one, so that they cannot part in a crash (S42).
+    saved: Option<Arc<[u8]>>,
+    last: Option<M::Reply>,
+}
+
+impl<M> Erased for Live<M>
+where
+    M: StateMachine + 'static,
+    M::Reply: Reply,
+{
+    fn apply(&mut self, at: At, request: &[u8]) -> u64 {
+        let operation = if self.recipe.tagged { Tag::strip(request) } else { request };
+        let reply = self.machine.apply(at, operation);
+        let digest = digest_of(&reply);
+        self.last = Some(reply);
+        digest
+    }
+
+    fn before_decree(&mut self, at: At) {
+        self.machine.before_decree(at);
+    }
+
+    fn after_decree(&mut self, at: At) {
+        self.machine.after_decree(at);
+        if let Some(keep) = self.recipe.keep.as_ref().filter(|_| self.durable) {
+            self.saved = Some((keep.save)(&self.machine).into());
+        }
+    }
+
+    fn applied(&self) -> Option<At> {
+        self.machine.applied()
+    }
+
+    fn digest(&self) -> u64 {
+        self.machine.digest()
+    }
+
+    fn judge(&self) -> Option<String> {
+        let mut judged = self.recipe.invariants.iter().map(|(name, holds)| {
+            holds(&self.machine).map_err(|why| format!("\"{name}\" does not hold: {why}"))
+        });
+        judged.find_map(Result::err)
+    }
+
+    fn reopened(&self) -> Box<dyn Erased> {
+        let keep = self.recipe.keep.as_ref();
+        let loaded = keep.zip(self.saved.as_ref()).map(|(keep, saved)| (keep.load)(saved));
+        Box::new(Self {
+            machine: loaded.unwrap_or_else(|| (self.recipe.fresh)()),
+            recipe: Arc::clone(&self.recipe),
+            durable: self.durable,
+            saved: self.saved.clone(),
+            last: None,
+        })
+    }
+
+    fn fresh(&self) -> Box<dyn Erased> {
+        Box::new(Self {
+            machine: (self.recipe.fresh)(),
+            recipe: Arc::clone(&self.recipe),
+            durable: self.durable,
+            saved: None,
+            last: None,
+        })
+    }
+
+    fn machine(&self) -> &dyn Any {
+        &self.machine
+    }
+
+    fn take_reply(&mut self) -> Option<Box<dyn Any>> {
+        self.last.take().map(|reply| Box::new(reply) as Box<dyn Any>)
+    }
+}
+
+/// A digest of a reply, the same on every machine.
+#[must_use]
+pub fn digest_of(reply: &impl Hash) -> u64 {
+    let mut mixer = Mixer(0);
+    reply.hash(&mut mixer);
+    mixer.finish()
+}
+
+/// A hasher that no seed and no version of the standard library changes.
+struct Mixer(u64);
+
+impl Mixer {
+    fn mix(&mut self, part: u64) {
+        let mixed = u128::from(self.0 ^ part) * 0xE703_7ED1_A0B4_28DB;
+        self.0 = (mixed as u64 ^ (mixed >> 64) as u64).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.mix(u64::from_le_bytes(word));
+        }
+        self.mix(bytes.len() as u64);
+    }
+
+    fn write_u64(&mut self, part: u64) {
+        self.mix(part);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The state machine of stories: its state is a digest of the requests applied, in order, and so
+/// is its reply. Two replicas that differ in anything reply differently.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Ledger {
     digest: u64,
     count: u64,
-    /// The state after the last decree, as a durable state machine would keep it.
-    saved: Option<Saved>,
-    /// Whether `applied` tells of the saved state.
-    durable: bool,
-    journal: Vec<Applied>,
-}
-
-/// State and place in one, so that they cannot part in a crash (S42).
-#[derive(Clone, Copy, Debug)]
-struct Saved {
-    digest: u64,
-    count: u64,
-    at: At,
+    at: Option<At>,
 }
 
 impl Ledger {
-    /// An empty state machine; a durable one keeps its state over a crash.
+    /// How ledgers are made.
     #[must_use]
-    pub fn new(durable: bool) -> Self {
-        Self { durable, ..Self::default() }
-    }
-
-    /// What was applied since the last call, in order.
-    pub fn take_journal(&mut self, into: &mut Vec<Applied>) {
-        into.append(&mut self.journal);
+    pub fn recipe() -> Arc<Recipe<Self>> {
+        Arc::new(Recipe::new(Self::default).untagged().durable(Self::save, Self::load))
     }
 
     /// How many requests were applied.
@@ -45,28 +345,20 @@ impl Ledger {
         self.count
     }
 
-    /// What is left of it after a crash.
-    #[must_use]
-    pub fn reopened(&self) -> Self {
-        match self.saved {
-            Some(saved) if self.durable => Self {
-                digest: saved.digest,
-                count: saved.count,
-                saved: Some(saved),
-                durable: true,
-                journal: Vec::new(),
-            },
-            Some(_) | None => Self::new(self.durable),
-        }
+    fn save(&self) -> Vec<u8> {
+        let at = self.at.unwrap_or_default();
+        let parts = [self.digest, self.count, at.slot.0, at.ballot.round, at.ballot.node.0];
+        parts.iter().flat_map(|part| part.to_le_bytes()).collect()
     }
 
-    /// The end of what the saved state holds.
-    #[must_use]
-    pub fn saved_end(&self) -> Slot {
-        match self.saved {
-            Some(saved) if self.durable => saved.at.slot.next(),
-            Some(_) | None => Slot::ZERO,
-        }
+    fn load(saved: &[u8]) -> Self {
+        let mut parts =
+            saved.chunks_exact(8).map(|part| part.try_into().map_or(0, u64::from_le_bytes));
+        let mut next = || parts.next().unwrap_or_default();
+        let (digest, count, slot) = (next(), next(), Slot(next()));
+        let (round, node) = (next(), synod_core::NodeId(next()));
+        let ballot = synod_core::Ballot { round, node };
+        Self { digest, count, at: Some(At { slot, ballot }) }
     }
 }
 
@@ -78,17 +370,15 @@ impl StateMachine for Ledger {
         let mixed = u128::from(self.digest ^ key.0) * 0xE703_7ED1_A0B4_28DB;
         self.digest = mixed as u64 ^ (mixed >> 64) as u64 ^ at.slot.0;
         self.count += 1;
-        let reply = self.digest;
-        self.journal.push(Applied { slot: at.slot, ballot: at.ballot, key, reply });
-        reply
+        self.digest
     }
 
     fn after_decree(&mut self, at: At) {
-        self.saved = Some(Saved { digest: self.digest, count: self.count, at });
+        self.at = Some(at);
     }
 
     fn applied(&self) -> Option<At> {
-        self.saved.filter(|_| self.durable).map(|saved| saved.at)
+        self.at
     }
 
     fn digest(&self) -> u64 {

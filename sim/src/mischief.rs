@@ -44,6 +44,8 @@ pub enum Cause {
     Death,
     /// Clients submit a burst of requests. Not a fault, but what a run can do without.
     Burst,
+    /// A client submits one operation and waits. Not a fault either.
+    Ask,
     /// The nemesis ends a fault, or one turn of it.
     End,
     /// The nemesis begins a fault.
@@ -55,7 +57,7 @@ impl Cause {
     pub const COUNT: usize = Self::PLAIN.len() + Fault::COUNT;
 
     /// Those that are not faults of the nemesis.
-    const PLAIN: [Self; 11] = [
+    const PLAIN: [Self; 12] = [
         Self::Loss,
         Self::Double,
         Self::Replay,
@@ -66,6 +68,7 @@ impl Cause {
         Self::Doze,
         Self::Death,
         Self::Burst,
+        Self::Ask,
         Self::End,
     ];
 
@@ -86,7 +89,8 @@ impl Cause {
             Self::Doze => 7,
             Self::Death => 8,
             Self::Burst => 9,
-            Self::End => 10,
+            Self::Ask => 10,
+            Self::End => 11,
             Self::Begin(fault) => Self::PLAIN.len() + fault as usize,
         }
     }

@@ -9,7 +9,7 @@ use synod_core::{Boot, Header, Instant, MemberIndex, NodeId, Slot, WriteId};
 use crate::checkers::RequestKey;
 use crate::clock::{Clock, Moment};
 use crate::disk::Disk;
-use crate::machine::Ledger;
+use crate::machine::Machine;
 use crate::network::Envelope;
 use synod_log::Ticket;
 
@@ -23,7 +23,7 @@ pub struct Node {
     /// Its disk.
     pub disk: Disk,
     /// What is left of its state machine while it is down.
-    pub machine: Ledger,
+    pub machine: Machine,
     /// Whether its disk was replaced: it has no vote any more.
     pub wiped: bool,
     /// Counts its starts: what was scheduled for an earlier life is dropped.
@@ -42,7 +42,7 @@ pub struct Node {
 #[derive(Debug)]
 pub struct Process {
     /// The replica and its state machine.
-    pub service: Service<Ledger>,
+    pub service: Service<Machine>,
     /// The header of everything it says.
     pub header: Header,
     /// Its frame decoder.

@@ -195,6 +195,24 @@ pub struct ClientOptions {
     pub deadline_ppm: u32,
     /// How often a request names the leadership that it is meant for.
     pub only_in_ppm: u32,
+    /// Clients with one operation open at a time.
+    pub sessions: usize,
+    /// The mean time between an outcome and the next operation of a session.
+    pub think_nanos: u64,
+    /// The mean time that a session waits for an outcome before it goes on without.
+    pub patience_nanos: u64,
+    /// How often a session tries again what was refused.
+    pub retries_max: u32,
+    /// How often a session submits anywhere instead of where it did before.
+    pub wander_ppm: u32,
+    /// How often a request is larger than any replica takes.
+    pub oversize_ppm: u32,
+    /// How often an operation has no bytes at all.
+    pub empty_ppm: u32,
+    /// The registers that the clients of the swarm use.
+    pub keys: u16,
+    /// How often they use the same one.
+    pub hot_ppm: u32,
 }
 
 impl Options {
@@ -226,14 +244,7 @@ impl Options {
             disk: DiskOptions::default(),
             process: ProcessOptions::default(),
             nemesis: NemesisOptions { every_nanos: 0, lasts_nanos: 0, weights: [0; Fault::COUNT] },
-            client: ClientOptions {
-                every_nanos: 0,
-                burst_max: 0,
-                body_max: 64,
-                exclusive_ppm: 0,
-                deadline_ppm: 0,
-                only_in_ppm: 0,
-            },
+            client: ClientOptions::calm(),
             withheld: Withheld::default(),
         }
     }
@@ -321,6 +332,29 @@ fn service_limits(limits: &Limits, pipeline: usize, batch: usize) -> ServiceLimi
         forward_requests_max: 64,
         forward_bytes_max: limits.decree_bytes_max * 4,
         request_timeout: ms(10_000),
+    }
+}
+
+impl ClientOptions {
+    /// No client at all.
+    const fn calm() -> Self {
+        Self {
+            every_nanos: 0,
+            burst_max: 0,
+            body_max: 64,
+            exclusive_ppm: 0,
+            deadline_ppm: 0,
+            only_in_ppm: 0,
+            sessions: 0,
+            think_nanos: 0,
+            patience_nanos: 0,
+            retries_max: 0,
+            wander_ppm: 0,
+            oversize_ppm: 0,
+            empty_ppm: 0,
+            keys: 1,
+            hot_ppm: 0,
+        }
     }
 }
 

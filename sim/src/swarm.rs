@@ -4,17 +4,19 @@
 use std::fmt;
 use std::time::Duration;
 
-use bytes::Bytes;
-use synod_core::service::Request;
+use synod_core::service::StateMachine as _;
 use synod_core::{MemberIndex, NodeId, NodeSet, Slot, Standing};
 
+use crate::app::fleet::{Fleet, TIMERS};
+use crate::app::registers::RegisterApp;
+use crate::app::{Application, Tally};
 use crate::checkers::RequestKey;
 use crate::clock::{Moment, nanos};
-use crate::mischief::{Cause, Strikes};
+use crate::mischief::Strikes;
 use crate::nemesis::{End, Nemesis};
 use crate::network::Counts;
 use crate::node::Item;
-use crate::options::{ClientOptions, Options};
+use crate::options::Options;
 use crate::panics;
 use crate::prng::Prng;
 use crate::trace::{Event, Lines};
@@ -34,6 +36,8 @@ pub struct Report {
     pub network: Counts,
     /// Faults that struck, by cause.
     pub struck: Strikes,
+    /// Counts of the judges of client histories.
+    pub tally: Tally,
     /// How long it lasted, in simulated time.
     pub lasted: Moment,
     /// Different requests that were applied.
@@ -48,10 +52,10 @@ pub struct Report {
     pub events: Vec<Event>,
 }
 
-/// Runs `options` to its end.
+/// Runs `options` to its end, with registers and their clients.
 #[must_use]
 pub fn run(options: Options, lines: Lines) -> Report {
-    let mut run = Run::new(options, lines);
+    let mut run = Run::new(options, lines, &RegisterApp::default());
     run.go(&mut |_| {});
     run.report()
 }
@@ -66,7 +70,18 @@ pub fn run_caught(options: Options, lines: Lines) -> Report {
 /// As [`run_caught`], and `watch` looks at the world after every step.
 #[must_use]
 pub fn run_watched(options: Options, lines: Lines, watch: &mut dyn FnMut(&World)) -> Report {
-    let mut run = Run::new(options, lines);
+    run_application(options, lines, &RegisterApp::default(), watch)
+}
+
+/// As [`run_watched`], with this application.
+#[must_use]
+pub fn run_application(
+    options: Options,
+    lines: Lines,
+    app: &dyn Application,
+    watch: &mut dyn FnMut(&World),
+) -> Report {
+    let mut run = Run::new(options, lines, app);
     if let Err(said) = panics::caught(|| run.go(watch)) {
         run.world.fail(Violation::new(Property::Contract, said));
     }
@@ -90,7 +105,7 @@ struct Run {
     world: World,
     phase: Phase,
     nemesis: Nemesis,
-    clients: ClientOptions,
+    fleet: Fleet,
     prng: Prng,
     ends: Vec<(Moment, End)>,
     scheduled: Vec<End>,
@@ -98,7 +113,6 @@ struct Run {
     core: NodeSet,
     /// When the phase began.
     since: Moment,
-    requests: u64,
     proofs: Vec<RequestKey>,
 }
 
@@ -110,27 +124,29 @@ const LOOK: u64 = 3;
 const ENDS: u64 = 16;
 
 impl Run {
-    fn new(options: Options, lines: Lines) -> Self {
+    fn new(options: Options, lines: Lines, app: &dyn Application) -> Self {
         let mut nemesis = Nemesis::new(options.nemesis, options.seed);
         let first_fault = nemesis.next_at(Moment::ZERO);
         let heal_at = Moment::ZERO.after(options.faults_for);
-        let (clients, prng) = (options.client, Prng::new(options.seed, "clients"));
-        let mut world = World::new(options.clone(), lines);
-        world.tell(Moment::ZERO.plus(clients.every_nanos), CLIENT);
+        let mut fleet = Fleet::new(&options, app.crowd(&options));
+        let machine = app.machine(options.durable_machines);
+        let mut world = World::of(options.clone(), lines, &machine);
+        world.listen();
+        fleet.begin(&mut world);
+        world.tell(Moment::ZERO.plus(options.client.every_nanos), CLIENT);
         world.tell(first_fault, NEMESIS);
         world.tell(heal_at, HEAL);
         Self {
-            options,
             world,
             phase: Phase::Faults,
             nemesis,
-            clients,
-            prng,
+            fleet,
+            prng: Prng::new(options.seed, "healing"),
+            options,
             ends: Vec::new(),
             scheduled: Vec::new(),
             core: NodeSet::EMPTY,
             since: Moment::ZERO,
-            requests: 0,
             proofs: Vec::new(),
         }
     }
@@ -143,6 +159,10 @@ impl Run {
                 self.world.fail(Violation::new(Property::Bounds, story));
                 return;
             }
+            if let Err(violation) = self.fleet.listen(&mut self.world) {
+                self.world.fail(violation);
+                return;
+            }
             let Some(token) = told else { continue };
             match token {
                 CLIENT => self.clients(),
@@ -153,6 +173,7 @@ impl Run {
                         return;
                     }
                 }
+                timer if timer >= TIMERS => self.fleet.wake(&mut self.world, timer),
                 end => self.end(end),
             }
         }
@@ -166,6 +187,7 @@ impl Run {
             stats: *world.stats(),
             network: world.network().counts(),
             struck: world.struck(),
+            tally: *self.fleet.tally(),
             lasted: world.now(),
             applied: world.checkers().applied_requests(),
             chosen: world.checkers().images().chosen_end(),
@@ -179,35 +201,8 @@ impl Run {
         if self.phase != Phase::Faults {
             return;
         }
-        let member = MemberIndex(self.prng.below(self.world.nodes.len() as u64) as u8);
-        let happens = self.world.gate.strikes(Cause::Burst, true);
-        for _ in 0..self.prng.within(1, self.clients.burst_max) {
-            let request = self.request(member);
-            if happens {
-                self.world.submit(member, request);
-            }
-        }
-        let wait = self.prng.exponential(self.clients.every_nanos).max(1);
-        self.world.tell(self.world.now().plus(wait), CLIENT);
-    }
-
-    /// A request that no other equals.
-    fn request(&mut self, member: MemberIndex) -> Request {
-        self.requests += 1;
-        let len = self.prng.within(16, self.clients.body_max.max(16)) as usize;
-        let mut body = format!("{:08}-", self.requests).into_bytes();
-        body.resize(len, b'.');
-        let mut request = Request::new(Bytes::from(body));
-        request.exclusive = self.prng.chance(self.clients.exclusive_ppm);
-        let patience = self.prng.exponential(nanos(self.world.options.timeouts.election));
-        if self.prng.chance(self.clients.deadline_ppm) {
-            let local = self.world.node(member).clock.at(self.world.now());
-            request.deadline = Some(synod_core::Instant(local.0 + patience));
-        }
-        if self.prng.chance(self.clients.only_in_ppm) {
-            request.only_in = self.world.service(member).and_then(|s| s.replica().leader());
-        }
-        request
+        let next = self.fleet.burst(&mut self.world);
+        self.world.tell(next, CLIENT);
     }
 
     fn fault(&mut self) {
@@ -239,6 +234,7 @@ impl Run {
     /// Everything is healed, or only a quorum is, and the others stay away for good.
     fn heal(&mut self) {
         self.phase = Phase::Converging;
+        self.fleet.stop();
         let world = &mut self.world;
         world.trace.remark(world.now, MemberIndex(0), "heals", || {
             String::from("faults and clients end").into()
@@ -352,7 +348,7 @@ impl Run {
             if !process.inbox.is_empty() {
                 return Some(format!("member {} has not read its inputs", member.0));
             }
-            let state = (decided, process.service.machine().count(), replica.leader());
+            let state = (decided, process.service.machine().digest(), replica.leader());
             if decided < chosen || applied != decided || replica.leader().is_none() {
                 return Some(format!(
                     "member {} decided {decided} and applied {applied} of {chosen}, leader {:?}, \
@@ -376,18 +372,13 @@ impl Run {
     fn prove(&mut self) {
         self.phase = Phase::Proving;
         self.since = self.world.now();
-        self.clients.deadline_ppm = 0;
-        self.clients.only_in_ppm = 0;
         for member in self.core.iter() {
             let forwards = self.world.options.forward;
             let leads = self.world.service(member).map(|s| s.replica().standing());
             if !forwards && leads != Some(Standing::Leading) {
                 continue;
             }
-            let mut request = self.request(member);
-            request.deadline = Some(synod_core::Instant::NEVER);
-            self.proofs.push(RequestKey::of(&request.body));
-            self.world.give(member, Item::Submit(request));
+            self.proofs.push(self.fleet.prove(&mut self.world, member));
         }
     }
 
@@ -441,7 +432,7 @@ mod tests {
     fn healed() -> Run {
         let mut options = Options::draw(3, Some(3), Some(ms(1_000)));
         options.heal_core_only = false;
-        let mut run = Run::new(options, Lines::None);
+        let mut run = Run::new(options, Lines::None, &RegisterApp::default());
         while run.phase == Phase::Faults {
             let told = run.world.step().expect("a sound run goes on");
             match told {

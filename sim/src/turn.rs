@@ -1,12 +1,15 @@
 //! One turn of a process: take in everything that is ready, then pull every output. This is the
 //! loop that every host has, with a fault possible at each step of it.
 
+use std::any::Any;
+
 use bytes::BytesMut;
 use synod_core::service::{Input, Outcome, Output};
 use synod_core::wire::{self, Payload};
 use synod_core::{Event, MemberIndex, Message, NodeSet, PeerMisbehaved};
 
-use crate::checkers::{Applied, Cursors, Heard, RequestKey};
+use crate::app::{Answer, Ending};
+use crate::checkers::{Cursors, Heard, RequestKey};
 use crate::kinds::MessageKind;
 use crate::mischief::{Cause, Gate};
 use crate::network::Envelope;
@@ -114,6 +117,10 @@ impl World {
                         self.trace.tell(self.now, member, "rejects", key.0, || {
                             Told::from(format!("{key:?}: {}", rejected.why)).request(key)
                         });
+                        if let Some(answers) = &mut self.answers {
+                            let ending = Ending::Refused(rejected.why);
+                            answers.push(Answer { key, member, taken: false, ending });
+                        }
                     }
                 }
             }
@@ -289,8 +296,10 @@ impl World {
                 }
                 Output::Outcome { id, outcome } => {
                     let key = process.requests.remove(&id);
+                    let machine = process.service.machine_mut();
+                    let reply = self.answers.as_ref().and_then(|_| machine.take_reply());
                     self.hear_applied(member, process)?;
-                    self.hear(member, key, &outcome)?;
+                    self.hear(member, key, &outcome, reply)?;
                 }
             }
             if self.gate.strikes(Cause::Death, self.process_prng.chance(die_ppm)) {
@@ -303,12 +312,24 @@ impl World {
 
     /// Tells the checkers what the state machine applied.
     fn hear_applied(&mut self, member: MemberIndex, process: &mut Process) -> Checked {
-        let mut journal: Vec<Applied> = Vec::new();
-        process.service.machine_mut().take_journal(&mut journal);
-        for applied in &journal {
+        let machine = process.service.machine_mut();
+        machine.take_journal(&mut self.journal.0, &mut self.journal.1);
+        for applied in &self.journal.0 {
             self.trace.tell(self.now, member, "applies", applied.reply, || Told::applied(applied));
             self.checkers.on_applied(member, applied)?;
         }
+        for sealed in &self.journal.1 {
+            self.checkers.on_sealed(member, sealed)?;
+        }
+        let broken = machine.broken();
+        check!(
+            Invariant,
+            broken.is_none(),
+            "after slot {} at member {}: {}",
+            machine.end().0.saturating_sub(1),
+            member.0,
+            broken.unwrap_or_default()
+        );
         Ok(())
     }
 
@@ -317,6 +338,7 @@ impl World {
         member: MemberIndex,
         key: Option<RequestKey>,
         outcome: &Outcome<u64>,
+        reply: Option<Box<dyn Any>>,
     ) -> Checked {
         let Some(key) = key else {
             return Err(Violation::new(
@@ -333,7 +355,15 @@ impl World {
         self.trace.tell(self.now, member, "outcome", key.0, || {
             Told::from(format!("{key:?} {outcome:?}")).request(key)
         });
-        self.checkers.on_outcome(key, heard)
+        self.checkers.on_outcome(key, heard)?;
+        let Some(answers) = &mut self.answers else { return Ok(()) };
+        let ending = match *outcome {
+            Outcome::Applied { .. } => reply.map_or(Ending::Unknown, Ending::Applied),
+            Outcome::Refused(why) => Ending::Refused(why),
+            Outcome::Unknown { ballot: _ } => Ending::Unknown,
+        };
+        answers.push(Answer { key, member, taken: true, ending });
+        Ok(())
     }
 
     /// Hands the staged records to the disk, and looks at the cursors.

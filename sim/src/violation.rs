@@ -23,6 +23,10 @@ pub enum Property {
     Campaigns,
     /// What was reported durable is there after a crash.
     Recovery,
+    /// What the user of the library demands of the state machine holds after every decree.
+    Invariant,
+    /// What clients heard has an order that explains it, and that keeps the order of time.
+    Linearizable,
     /// Each submit has one outcome, and a true one.
     Outcomes,
     /// The requests of an origin are applied in the order of their submission.

@@ -12,10 +12,11 @@ use synod_core::{
     NodeSet,
 };
 
-use crate::checkers::Checkers;
+use crate::app::Answer;
+use crate::checkers::{Applied, Checkers, Sealed};
 use crate::clock::{Clock, Moment};
 use crate::disk::Disk;
-use crate::machine::Ledger;
+use crate::machine::{Ledger, Machine};
 use crate::mischief::{Cause, Gate, Strikes};
 use crate::network::{Change, Envelope, Network};
 use crate::node::{Item, Node, Process, Read};
@@ -84,18 +85,33 @@ pub struct World {
     pub(crate) next_frame: u64,
     pub(crate) arrivals: Vec<(Moment, Envelope)>,
     pub(crate) configuration: Configuration,
+    /// What clients are told, when anybody listens.
+    pub(crate) answers: Option<Vec<Answer>>,
+    /// Taken from a machine and given back, so that a turn allocates nothing.
+    pub(crate) journal: (Vec<Applied>, Vec<Sealed>),
     sequence: u64,
     queue: BinaryHeap<Reverse<Entry>>,
     violation: Option<Violation>,
 }
 
 impl World {
-    /// A cluster whose nodes all start at the beginning of time, on disks just formatted.
+    /// A cluster whose nodes all start at the beginning of time, on disks just formatted, with
+    /// the state machine of stories.
     ///
     /// # Panics
     /// When the options name more members than a group can have.
     #[must_use]
     pub fn new(options: Options, lines: Lines) -> Self {
+        let ledger = Machine::new(&Ledger::recipe(), options.durable_machines);
+        Self::of(options, lines, &ledger)
+    }
+
+    /// The same with machines of this kind.
+    ///
+    /// # Panics
+    /// When the options name more members than a group can have.
+    #[must_use]
+    pub fn of(options: Options, lines: Lines, machine: &Machine) -> Self {
         let ids = node_ids(&options);
         let configuration = Configuration::first(&ids)
             .and_then(|configuration| configuration.with_quorums(options.quorums));
@@ -119,7 +135,7 @@ impl World {
                     &options.disk,
                     Incarnation(clock_prng.bits().max(1)),
                 ),
-                machine: Ledger::new(options.durable_machines),
+                machine: machine.fresh(),
                 wiped: false,
                 life: 0,
                 paused_until: Moment::ZERO,
@@ -143,6 +159,8 @@ impl World {
             next_frame: 1,
             arrivals: Vec::new(),
             configuration,
+            answers: None,
+            journal: (Vec::new(), Vec::new()),
             sequence: 0,
             queue: BinaryHeap::new(),
             violation: None,
@@ -220,7 +238,7 @@ impl World {
 
     /// The service at `member`, while it is up.
     #[must_use]
-    pub fn service(&self, member: MemberIndex) -> Option<&Service<Ledger>> {
+    pub fn service(&self, member: MemberIndex) -> Option<&Service<Machine>> {
         self.nodes[member.place()].process.as_ref().map(|process| &process.service)
     }
 
@@ -291,6 +309,21 @@ impl World {
     /// A client submits at `member`; lost when the process is down.
     pub fn submit(&mut self, member: MemberIndex, request: Request) {
         self.give(member, Item::Submit(request));
+    }
+
+    /// From now on somebody listens to what clients are told.
+    pub(crate) fn listen(&mut self) {
+        self.answers.get_or_insert_default();
+    }
+
+    /// What clients were told since the last call. The buffer is to be given back.
+    pub(crate) fn take_answers(&mut self) -> Vec<Answer> {
+        self.answers.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Gives the buffer of the answers back.
+    pub(crate) fn give_back_answers(&mut self, answers: Vec<Answer>) {
+        self.answers = Some(answers);
     }
 
     /// Hands `item` to the process at `member`, if there is one, and wakes it.
@@ -412,7 +445,7 @@ impl World {
             }
         };
         let machine = node.machine.reopened();
-        self.checkers.on_start(member, &recovered, machine.saved_end())?;
+        self.checkers.on_start(member, &recovered, machine.end())?;
         let (boot, decided) = (recovered.boot, recovered.decided);
         self.trace.note(now, member, "starts", boot.0, || {
             format!(

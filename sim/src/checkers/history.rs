@@ -52,8 +52,17 @@ pub struct Applied {
     pub ballot: Ballot,
     /// What.
     pub key: RequestKey,
-    /// The reply: a digest of everything applied up to and with it.
+    /// A digest of the reply.
     pub reply: u64,
+}
+
+/// A state machine applied all of a decree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sealed {
+    /// Of which slot.
+    pub slot: Slot,
+    /// The digest of its state then.
+    pub digest: u64,
 }
 
 /// What a submit led to, as its client heard it.

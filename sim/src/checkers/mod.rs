@@ -24,7 +24,7 @@ use synod_core::{
     Beat, Boot, Limits, MemberIndex, Message, NodeId, Quorums, Record, Recovered, Slot, WriteId,
 };
 
-pub use history::{Applied, Heard, History, Place, Request, RequestKey};
+pub use history::{Applied, Heard, History, Place, Request, RequestKey, Sealed};
 pub use images::{DecreeId, Images};
 pub use monotonic::Cursors;
 
@@ -166,6 +166,14 @@ impl Checkers {
         }
         validity::on_first_applied(&mut self.history, &self.images, node, place, applied)?;
         self.origin.on_first_applied(&self.history, applied.key, place)
+    }
+
+    /// A state machine is done with a decree.
+    ///
+    /// # Errors
+    /// Agreement.
+    pub fn on_sealed(&mut self, node: MemberIndex, sealed: &Sealed) -> Checked {
+        self.order.on_sealed(node, sealed)
     }
 
     /// A turn of `node` ended.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use synod_core::{Ballot, Kind, MemberIndex, Slot};
 
-use super::history::{Applied, Place, RequestKey};
+use super::history::{Applied, Place, RequestKey, Sealed};
 use super::images::Images;
 use crate::violation::{Checked, check};
 
@@ -14,6 +14,8 @@ use crate::violation::{Checked, check};
 pub struct Order {
     /// What each slot applies, in order, with the reply of each.
     canon: BTreeMap<Slot, Vec<(RequestKey, u64)>>,
+    /// The digest of the state after each slot that applies something.
+    digests: BTreeMap<Slot, u64>,
     /// Slots whose decree some run passed over: it is void, because a later leadership had begun.
     void: BTreeSet<Slot>,
     /// The leadership of each slot that applies something. It never goes back.
@@ -28,6 +30,7 @@ impl Order {
     pub fn new(nodes: usize) -> Self {
         Self {
             canon: BTreeMap::new(),
+            digests: BTreeMap::new(),
             void: BTreeSet::new(),
             leaders: BTreeMap::new(),
             cursors: vec![Place::default(); nodes],
@@ -89,6 +92,23 @@ impl Order {
         );
         self.cursors[node.place()] = Place { slot, within: place.within + 1 };
         Ok((place, first))
+    }
+
+    /// `node` applied all of a decree: its state is that of every other that did.
+    ///
+    /// # Errors
+    /// Agreement.
+    pub fn on_sealed(&mut self, node: MemberIndex, sealed: &Sealed) -> Checked {
+        let Sealed { slot, digest } = *sealed;
+        let known = *self.digests.entry(slot).or_insert(digest);
+        check!(
+            Agreement,
+            known == digest,
+            "after slot {slot} the state of member {} has the digest {digest:x}, and that of \
+             another had {known:x}",
+            node.0
+        );
+        Ok(())
     }
 
     /// `node` is done with everything below `end`.

@@ -39,7 +39,7 @@ impl Options {
             disk: draw_disk(&mut prng, &timeouts),
             process: draw_process(&mut prng, &timeouts),
             nemesis: draw_nemesis(&mut prng, &timeouts),
-            client: draw_client(&mut prng, &limits),
+            client: draw_client(seed, &mut prng, &limits, &timeouts),
             sparse_ids: prng.chance(300_000),
             withheld: Withheld::default(),
         }
@@ -161,7 +161,10 @@ fn draw_nemesis(prng: &mut Prng, timeouts: &Timeouts) -> NemesisOptions {
     }
 }
 
-fn draw_client(prng: &mut Prng, limits: &Limits) -> ClientOptions {
+fn draw_client(seed: u64, prng: &mut Prng, limits: &Limits, timeouts: &Timeouts) -> ClientOptions {
+    let beat = nanos(timeouts.heartbeat);
+    // A stream of its own: what was added later does not shift the options before it.
+    let own = &mut Prng::new(seed, "client options");
     ClientOptions {
         every_nanos: nanos(ms(prng.within(5, 60))),
         burst_max: prng.pick(&[1, 2, 8, 20]),
@@ -169,5 +172,14 @@ fn draw_client(prng: &mut Prng, limits: &Limits) -> ClientOptions {
         exclusive_ppm: sometimes(prng, 300_000),
         deadline_ppm: sometimes(prng, 300_000),
         only_in_ppm: sometimes(prng, 200_000),
+        sessions: own.pick(&[0, 1, 2, 4, 8, 16]),
+        think_nanos: beat * own.pick(&[1, 2, 8]),
+        patience_nanos: nanos(timeouts.election) * own.pick(&[1, 4, 16]),
+        retries_max: own.pick(&[0, 3, 20]),
+        wander_ppm: sometimes(own, 500_000),
+        oversize_ppm: sometimes(own, 20_000),
+        empty_ppm: sometimes(own, 20_000),
+        keys: own.pick(&[1, 2, 8, 32]),
+        hot_ppm: sometimes(own, 900_000),
     }
 }
