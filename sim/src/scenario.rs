@@ -150,6 +150,20 @@ impl Cluster {
         self.replica(member, |replica| replica.promised())
     }
 
+    /// The end of what this member holds: the slot that it proposes next, when it leads.
+    #[must_use]
+    pub fn next_slot(&self, member: MemberIndex) -> Slot {
+        self.replica(member, |replica| replica.next_slot())
+    }
+
+    /// The members whose vote for the proposal of `ballot` in `slot` is, or once was, durable.
+    #[must_use]
+    pub fn voters(&self, slot: Slot, ballot: Ballot) -> NodeSet {
+        let images = self.world.as_ref().map(|world| world.checkers().images());
+        let all = images.map_or(&[][..], |images| images.votes(slot));
+        all.iter().find(|votes| votes.ballot == ballot).map_or(NodeSet::EMPTY, |v| v.durable)
+    }
+
     /// The values that this member applied, in order.
     #[must_use]
     pub fn log(&self, member: MemberIndex) -> Vec<String> {
@@ -290,6 +304,19 @@ impl Cluster {
         self.world().set_stalled(member, false);
     }
 
+    /// The stalled disk of a member completes the oldest so many of the writes that it owes, and
+    /// stalls on.
+    pub fn complete_writes(&mut self, member: MemberIndex, count: usize) {
+        let kept_back = &mut self.world().node_mut(member).kept_back;
+        let rest = kept_back.split_off(count.min(kept_back.len()));
+        self.resume_disk(member);
+        // They complete now, and are taken in a moment later.
+        self.run_for(Duration::from_nanos(1));
+        self.stall_disk(member);
+        self.world().node_mut(member).kept_back = rest;
+        self.run_for(ms(1));
+    }
+
     /// The next sync of a member's disk fails.
     pub fn fail_disk(&mut self, member: MemberIndex) {
         self.world().fail_disk(member);
@@ -396,6 +423,17 @@ impl Cluster {
             }
             self.step();
         }
+    }
+
+    /// Goes on until `member` leads. Others may campaign, but what they ask for is lost.
+    ///
+    /// # Panics
+    /// When it does not lead within a minute of simulated time.
+    pub fn elect(&mut self, member: MemberIndex) {
+        let others = self.members_but(member);
+        let asked = self.hold(others, NodeSet::first(self.options.nodes), MessageKind::Prepare);
+        self.run_until(|t| t.leads(member));
+        self.discard(asked);
     }
 
     /// Goes on until every member that is up has decided and applied the same, everything that was
