@@ -12,8 +12,10 @@
 #![forbid(unsafe_code)]
 
 mod forge;
+pub mod log;
 pub mod plan;
 pub mod record;
 pub mod replay;
 pub mod replica;
+pub mod shorten;
 pub mod wire;

@@ -26,7 +26,7 @@ pub fn replay(plans: &[RecordPlan]) -> Option<usize> {
     }
     let direct = finish(direct);
     assert_eq!(finish(from_bytes(log.freeze())), direct);
-    assert_eq!(twin.finish(), direct);
+    assert_eq!(twin.finish(Incarnation(7), Boot(3)), direct);
     direct.ok().map(|recovered| recovered.accepted.len())
 }
 
@@ -34,7 +34,7 @@ fn finish(replay: Replay<Bytes>) -> Outcome {
     replay.finish(Incarnation(7), Boot(3), Slot::ZERO)
 }
 
-type Outcome = Result<Recovered<Bytes>, ReplayError>;
+pub(crate) type Outcome = Result<Recovered<Bytes>, ReplayError>;
 
 fn from_bytes(mut log: Bytes) -> Replay<Bytes> {
     let (mut replay, mut decoder) = (Replay::new(), Decoder::new());
@@ -49,7 +49,7 @@ fn from_bytes(mut log: Bytes) -> Replay<Bytes> {
 
 /// The definition: keep all that was ever said of each slot, choose at the end.
 #[derive(Debug, Default)]
-struct Twin {
+pub(crate) struct Twin {
     promised: Ballot,
     decided: Slot,
     said: BTreeMap<Slot, Vec<(bool, Proposal<Bytes>)>>,
@@ -57,7 +57,7 @@ struct Twin {
 }
 
 impl Twin {
-    fn push(&mut self, record: &Record<'_, Bytes>) {
+    pub(crate) fn push(&mut self, record: &Record<'_, Bytes>) {
         self.promised = self.promised.max(record.promised);
         self.decided = self.decided.max(record.decided);
         match record.body {
@@ -75,22 +75,40 @@ impl Twin {
         }
     }
 
-    fn finish(self) -> Outcome {
-        let (votes, roster) = self.roster.unwrap_or_default();
-        let open: Vec<_> = self.said.range(self.decided..).collect();
+    pub(crate) const fn promised(&self) -> Ballot {
+        self.promised
+    }
+
+    pub(crate) const fn decided(&self) -> Slot {
+        self.decided
+    }
+
+    /// The end of the slots of which anything is known.
+    pub(crate) fn end(&self) -> Slot {
+        self.said.last_key_value().map_or(self.decided, |(slot, _)| slot.next().max(self.decided))
+    }
+
+    /// What counts of all that was said of a slot.
+    pub(crate) fn proposal(&self, slot: Slot) -> Option<Proposal<Bytes>> {
+        let said = self.said.get(&slot)?;
+        let learned = said.iter().rfind(|(learned, _)| *learned);
+        // `max_by_key` takes the last of equals.
+        let counts = learned.or_else(|| said.iter().max_by_key(|(_, p)| p.ballot));
+        counts.map(|(_, proposal)| proposal.clone())
+    }
+
+    pub(crate) fn finish(mut self, incarnation: Incarnation, boot: Boot) -> Outcome {
+        let (votes, roster) = self.roster.take().unwrap_or_default();
         let mut accepted = Vec::new();
-        for (slot, (said_of, said)) in (self.decided.0..).map(Slot).zip(open) {
-            if *said_of != slot {
+        for (slot, said_of) in (self.decided.0..).map(Slot).zip(self.said.range(self.decided..)) {
+            if *said_of.0 != slot {
                 return Err(ReplayError::Gap { slot });
             }
-            let learned = said.iter().rfind(|(learned, _)| *learned);
-            // `max_by_key` takes the last of equals.
-            let chosen = learned.or_else(|| said.iter().max_by_key(|(_, p)| p.ballot));
-            accepted.extend(chosen.map(|(_, proposal)| proposal.clone()));
+            accepted.extend(self.proposal(slot));
         }
         Ok(Recovered {
-            incarnation: Incarnation(7),
-            boot: Boot(3),
+            incarnation,
+            boot,
             promised: self.promised,
             decided: self.decided,
             retained: Slot::ZERO,

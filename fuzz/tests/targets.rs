@@ -3,12 +3,14 @@
 //! Each also counts what its inputs reached, so that a target whose inputs are all refused at the
 //! door does not pass for one that looked inside.
 
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bolero::check;
 use synod_fuzz::plan::{Many, RecordPlan};
-use synod_fuzz::{record, replay, replica, wire};
+use synod_fuzz::shorten::{Story, attempt, shortest};
+use synod_fuzz::{log, record, replay, replica, wire};
 
 /// Inputs per target.
 const ITERATIONS: usize = 20_000;
@@ -28,6 +30,16 @@ impl Reached {
     fn assert(&self, what: &str) {
         assert!(self.0.load(Relaxed) > 0, "no input reached this: {what}");
     }
+}
+
+/// Runs `case`, and tells the shortest story that ends as badly. Taking things out makes shorter
+/// stories than zeroing bytes of the input, as bolero does it.
+fn tell<C: Story + Debug, R>(case: &C, run: impl Fn(&C) -> R) -> R {
+    attempt(case, &run).unwrap_or_else(|_| {
+        let short = shortest(case, &run);
+        let Err(why) = attempt(&short, &run) else { unreachable!("it failed before") };
+        panic!("{why}\nthe shortest story: {short:#?}")
+    })
 }
 
 #[test]
@@ -94,11 +106,7 @@ fn no_peer_makes_a_replica_panic_or_break_its_word() {
         .with_max_len(4096)
         .with_arbitrary::<replica::Case>()
         .for_each(|case| {
-            // Taking operations out makes shorter stories than zeroing bytes of the input.
-            let reached = replica::attempt(case).unwrap_or_else(|_| {
-                let short = replica::shortest(case);
-                panic!("{}\nthe shortest story: {short:#?}", replica::attempt(&short).unwrap_err())
-            });
+            let reached = tell(case, replica::replica);
             promised.count(reached.promised);
             accepted.count(reached.accepted);
             led.count(reached.led_others);
@@ -120,4 +128,47 @@ fn no_peer_makes_a_replica_panic_or_break_its_word() {
     served_from_log.assert("a peer served from the log");
     restarted.assert("a restart with open slots");
     refused.assert("a message refused");
+}
+
+#[test]
+fn a_log_never_forgets_what_was_durable_and_makes_nothing_up() {
+    let [rolled, lost, kept, failed, failed_to_open] = [const { Reached::none() }; 5];
+    let [read_back, refused, opened, shorter] = [const { Reached::none() }; 4];
+    check!()
+        .with_iterations(ITERATIONS / 20)
+        .with_shrink_time(Duration::ZERO)
+        .with_max_len(1024)
+        .with_arbitrary::<log::Case>()
+        .for_each(|case| {
+            let reached = tell(case, log::log);
+            rolled.count(reached.rolled);
+            lost.count(reached.lost_what_was_not_durable);
+            kept.count(reached.kept_what_was_not_durable);
+            failed.count(reached.failed);
+            failed_to_open.count(reached.failed_to_open);
+            read_back.count(reached.read_back);
+            refused.count(reached.harmed_and_refused);
+            opened.count(reached.harmed_and_opened);
+            shorter.count(reached.harmed_and_shorter);
+        });
+    rolled.assert("a log of several segments");
+    lost.assert("records lost that were not durable");
+    kept.assert("records kept that were not durable");
+    failed.assert("a log that failed");
+    failed_to_open.assert("a start that failed");
+    read_back.assert("decrees read back");
+    refused.assert("harm that was reported");
+    opened.assert("harm that changed nothing");
+    shorter.assert("harm taken for a torn write");
+}
+
+#[test]
+fn no_directory_makes_a_log_panic() {
+    let opened = Reached::none();
+    check!()
+        .with_iterations(ITERATIONS / 4)
+        .with_max_len(2048)
+        .with_arbitrary::<log::Forged>()
+        .for_each(|case| opened.count(log::forged(case)));
+    opened.assert("a log with records in it");
 }

@@ -10,7 +10,6 @@
 mod disk;
 mod lone;
 mod said;
-mod shorten;
 mod watch;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
@@ -18,9 +17,9 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use lone::Lone;
 pub use lone::Reached;
 pub use said::{Oddity, Said};
-pub use shorten::{attempt, shortest};
 
 use crate::plan::{Many, Rarely};
+use crate::shorten::Story;
 
 /// A life of a lone replica.
 #[derive(Clone, Debug, Arbitrary)]
@@ -30,6 +29,16 @@ pub struct Case {
     /// Whether its disk was met by all others before: without that it has no vote.
     votes: bool,
     ops: Many<Op>,
+}
+
+impl Story for Case {
+    fn leave_out(&mut self, from: usize, end: usize) {
+        self.ops.0.drain(from..end);
+    }
+
+    fn len(&self) -> usize {
+        self.ops.0.len()
+    }
 }
 
 /// Something that happens to the replica.
