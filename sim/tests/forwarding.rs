@@ -5,10 +5,11 @@ use synod_sim::ms;
 use synod_sim::scenario::Cluster;
 
 /// S64 (R14): a forward that was delayed past a change of leaders is not applied after the
-/// caller's next request.
+/// caller's next request. Also when its first addressee leads again: that is another leadership.
 #[test]
 fn a_late_forward_does_not_overtake_backwards() {
     for seed in 0..20 {
+        let leads_again = seed % 2 == 0;
         let mut t = Cluster::of(3).seed(3_000 + seed).with_leader();
         let [r1, r2, r3] = t.by_role();
         let held = t.hold(r2, r1, MessageKind::Forward);
@@ -16,15 +17,23 @@ fn a_late_forward_does_not_overtake_backwards() {
         t.run_for(ms(20));
         assert!(t.held(held) > 0, "the request was handed on");
         t.isolate(r1);
-        t.run_until(|t| t.leads(r2) || t.leads(r3));
+        t.elect(r3);
         t.propose(r2, ["2"]);
         t.run_until(|t| t.is_acknowledged("2"));
         t.heal();
+        if leads_again {
+            t.isolate(r3);
+            t.elect(r1);
+            t.heal();
+        }
         t.release(held);
+        t.propose(r2, ["3"]);
+        t.run_until(|t| t.is_acknowledged("3"));
         t.settle();
         t.assert_one_log();
-        let (first, second) = (t.slot_of("1"), t.slot_of("2"));
+        let [first, second, third] = ["1", "2", "3"].map(|value| t.slot_of(value));
         assert!(first.is_none_or(|first| Some(first) < second), "{first:?} and {second:?}");
+        assert!(second < third);
         assert!(t.heard("1").is_some());
     }
 }
