@@ -226,17 +226,17 @@ fn catching_up_survives_the_sender() {
     }
 }
 
-/// One client at `at` that asks every 20 ms for ten minutes; how long the slowest answer took, in
+/// One client at `at` that asks every 100 ms for ten minutes; how long the slowest answer took, in
 /// nanoseconds.
 fn slowest_in_ten_minutes(t: &mut Cluster, at: MemberIndex) -> u64 {
     let mut slowest = 0;
-    for round in 0..30_000 {
+    for round in 0..6_000 {
         let value = format!("v{round}");
         let start = t.now();
         t.propose(at, [value.as_str()]);
         t.run_until(|t| t.is_acknowledged(&value));
         slowest = slowest.max(t.now().0 - start.0);
-        t.run_for(Duration::from_nanos(20_000_000_u64.saturating_sub(t.now().0 - start.0)));
+        t.run_for(ms(100).saturating_sub(Duration::from_nanos(t.now().0 - start.0)));
     }
     slowest
 }
@@ -268,7 +268,7 @@ fn an_unreachable_member_costs_the_others_nothing() {
         t.discard(held);
     }
     t.settle();
-    assert_eq!(t.log(c).len(), 30_000);
+    assert_eq!(t.log(c).len(), 6_000);
     t.assert_one_log();
 }
 
