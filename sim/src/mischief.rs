@@ -142,6 +142,12 @@ impl Strikes {
         self.0[cause.place()]
     }
 
+    /// How many there were of all causes but one.
+    #[must_use]
+    pub fn but(&self, cause: Cause) -> u64 {
+        self.0.iter().sum::<u64>() - self.of(cause)
+    }
+
     /// These and those of another gate.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
@@ -258,13 +264,14 @@ fn span(word: &str) -> Result<Range<u64>, String> {
 pub struct Gate {
     withheld: Withheld,
     struck: Strikes,
+    happened: Strikes,
 }
 
 impl Gate {
     /// A gate that holds these back.
     #[must_use]
     pub fn new(withheld: Withheld) -> Self {
-        Self { withheld, struck: Strikes::default() }
+        Self { withheld, ..Self::default() }
     }
 
     /// Whether a fault happens: it was `drawn`, and it is not withheld. Draw first, always, so
@@ -275,13 +282,21 @@ impl Gate {
         }
         let number = self.struck.0[cause.place()];
         self.struck.0[cause.place()] += 1;
-        self.withheld.is_empty() || !self.withheld.has(cause, number)
+        let happens = self.withheld.is_empty() || !self.withheld.has(cause, number);
+        self.happened.0[cause.place()] += u64::from(happens);
+        happens
     }
 
     /// How many struck, withheld ones included.
     #[must_use]
     pub const fn struck(&self) -> &Strikes {
         &self.struck
+    }
+
+    /// How many happened.
+    #[must_use]
+    pub const fn happened(&self) -> &Strikes {
+        &self.happened
     }
 }
 
@@ -341,5 +356,6 @@ mod tests {
         assert!(!gate.strikes(Cause::Damage, false));
         assert!(gate.strikes(Cause::Loss, true));
         assert_eq!((gate.struck().of(Cause::Damage), gate.struck().of(Cause::Loss)), (5, 1));
+        assert_eq!(gate.happened().of(Cause::Damage), 3);
     }
 }

@@ -72,6 +72,7 @@ pub fn compare(first: &Options, second: &Options) -> Result<(Report, usize), Par
     let mut hashes = Vec::new();
     let _ = swarm::run_watched(first.clone(), Lines::None, &mut |world| {
         hashes.push(world.state_hash());
+        true
     });
     let mut steps = 0;
     let mut parting: Option<Parting> = None;
@@ -81,6 +82,7 @@ pub fn compare(first: &Options, second: &Options) -> Result<(Report, usize), Par
             parting = Some(Parting { step: steps, after });
         }
         steps += 1;
+        true
     });
     if parting.is_none() && steps < hashes.len() {
         parting =

@@ -34,10 +34,12 @@ pub struct Report {
     pub stats: Stats,
     /// Counts of the network.
     pub network: Counts,
-    /// Faults that struck, by cause.
+    /// Faults that struck, by cause, withheld ones included.
     pub struck: Strikes,
     /// Counts of the judges of client histories.
     pub tally: Tally,
+    /// Faults that happened, by cause.
+    pub happened: Strikes,
     /// How long it lasted, in simulated time.
     pub lasted: Moment,
     /// Different requests that were applied.
@@ -56,7 +58,7 @@ pub struct Report {
 #[must_use]
 pub fn run(options: Options, lines: Lines) -> Report {
     let mut run = Run::new(options, lines, &RegisterApp::default());
-    run.go(&mut |_| {});
+    run.go(&mut |_| true);
     run.report()
 }
 
@@ -64,12 +66,13 @@ pub fn run(options: Options, lines: Lines) -> Report {
 /// and what happened before it is in the report.
 #[must_use]
 pub fn run_caught(options: Options, lines: Lines) -> Report {
-    run_watched(options, lines, &mut |_| {})
+    run_watched(options, lines, &mut |_| true)
 }
 
-/// As [`run_caught`], and `watch` looks at the world after every step.
+/// As [`run_caught`], and `watch` looks at the world after every step, and may say that it has
+/// seen enough: then the run ends there, with no violation.
 #[must_use]
-pub fn run_watched(options: Options, lines: Lines, watch: &mut dyn FnMut(&World)) -> Report {
+pub fn run_watched(options: Options, lines: Lines, watch: Watch<'_>) -> Report {
     run_application(options, lines, &RegisterApp::default(), watch)
 }
 
@@ -79,7 +82,7 @@ pub fn run_application(
     options: Options,
     lines: Lines,
     app: &dyn Application,
-    watch: &mut dyn FnMut(&World),
+    watch: Watch<'_>,
 ) -> Report {
     let mut run = Run::new(options, lines, app);
     if let Err(said) = panics::caught(|| run.go(watch)) {
@@ -87,6 +90,9 @@ pub fn run_application(
     }
     run.report()
 }
+
+/// Looks at the world after a step; false ends the run.
+pub type Watch<'w> = &'w mut dyn FnMut(&World) -> bool;
 
 /// Where a run is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -151,9 +157,11 @@ impl Run {
         }
     }
 
-    fn go(&mut self, watch: &mut dyn FnMut(&World)) {
+    fn go(&mut self, watch: Watch<'_>) {
         while let Some(told) = self.world.step() {
-            watch(&self.world);
+            if !watch(&self.world) {
+                return;
+            }
             if self.world.stats().happenings > HAPPENINGS_MAX {
                 let story = format!("{HAPPENINGS_MAX} things happened and it is not over");
                 self.world.fail(Violation::new(Property::Bounds, story));
@@ -188,6 +196,7 @@ impl Run {
             network: world.network().counts(),
             struck: world.struck(),
             tally: *self.fleet.tally(),
+            happened: world.happened(),
             lasted: world.now(),
             applied: world.checkers().applied_requests(),
             chosen: world.checkers().images().chosen_end(),
@@ -447,12 +456,12 @@ mod tests {
     #[test]
     fn a_cluster_that_does_not_converge_is_noticed() {
         let mut run = healed();
-        run.go(&mut |_| {});
+        run.go(&mut |_| true);
         assert_eq!(run.report().violation, None);
 
         let mut run = healed();
         run.world.split(NodeSet::of(MemberIndex(0)));
-        run.go(&mut |_| {});
+        run.go(&mut |_| true);
         let violation = run.report().violation.expect("one member is cut off");
         assert_eq!(violation.property, Property::Convergence);
 
@@ -462,7 +471,7 @@ mod tests {
             let _ = run.world.step();
         }
         run.world.kill(MemberIndex(1));
-        run.go(&mut |_| {});
+        run.go(&mut |_| true);
         let violation = run.report().violation.expect("one member is down");
         assert_eq!(violation.property, Property::Convergence);
     }

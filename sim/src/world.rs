@@ -219,6 +219,12 @@ impl World {
         self.gate.struck().and(self.network.gate().struck())
     }
 
+    /// How many faults of each cause happened.
+    #[must_use]
+    pub fn happened(&self) -> Strikes {
+        self.gate.happened().and(self.network.gate().happened())
+    }
+
     /// The first violation found.
     #[must_use]
     pub const fn violation(&self) -> Option<&Violation> {
