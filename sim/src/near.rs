@@ -12,7 +12,7 @@ pub fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String 
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.into_iter().map(|candidate| (distance(word, candidate), candidate));
     let (steps, candidate) = near.min()?;
-    (steps <= word.len().max(candidate.len()) / 3).then_some(candidate)
+    (steps <= (word.len().max(candidate.len()) / 3).max(2)).then_some(candidate)
 }
 
 /// How many letters must be put in, taken out or changed.
@@ -39,6 +39,7 @@ mod tests {
         let known = ["run", "replay", "shrink", "picture", "report"];
         assert_eq!(nearest("shirnk", known), Some("shrink"));
         assert_eq!(nearest("reply", known), Some("replay"));
+        assert_eq!(nearest("rnu", known), Some("run"));
         assert_eq!(nearest("picure", known), Some("picture"));
         assert_eq!(nearest("frobnicate", known), None);
         assert_eq!(nearest("", known), None);

@@ -47,7 +47,7 @@ pub struct Setting {
 }
 
 /// What a plan can set, in the order in which it is applied and written.
-pub static SETTINGS: [Setting; 24] = [
+pub static SETTINGS: [Setting; 26] = [
     // These two take part in the drawing itself.
     setting("nodes", (1, 9), None, |o| o.nodes as u64, |_, _| {}),
     setting("faults_for_us", (0, HOUR_US), None, |o| us(nanos(o.faults_for)), |_, _| {}),
@@ -201,6 +201,24 @@ pub static SETTINGS: [Setting; 24] = [
             o.client.body_max = v;
         },
     ),
+    setting(
+        "sessions",
+        (0, 1_000),
+        Some(1),
+        |o| o.client.sessions as u64,
+        |o, v| {
+            o.client.sessions = v as usize;
+        },
+    ),
+    setting(
+        "keys",
+        (1, 1 << 15),
+        Some(1),
+        |o| o.client.keys.into(),
+        |o, v| {
+            o.client.keys = v as u16;
+        },
+    ),
     setting("special_requests", (0, 1), Some(0), has_special_requests, set_special_requests),
 ];
 
@@ -233,7 +251,14 @@ fn set_majorities(options: &mut Options, wanted: u64) {
 
 fn has_special_requests(options: &Options) -> u64 {
     let client = options.client;
-    u64::from(client.exclusive_ppm > 0 || client.deadline_ppm > 0 || client.only_in_ppm > 0)
+    let shares = [
+        client.exclusive_ppm,
+        client.deadline_ppm,
+        client.only_in_ppm,
+        client.oversize_ppm,
+        client.empty_ppm,
+    ];
+    u64::from(shares.iter().any(|share| *share > 0))
 }
 
 fn set_special_requests(options: &mut Options, wanted: u64) {
@@ -241,6 +266,8 @@ fn set_special_requests(options: &mut Options, wanted: u64) {
         options.client.exclusive_ppm = 0;
         options.client.deadline_ppm = 0;
         options.client.only_in_ppm = 0;
+        options.client.oversize_ppm = 0;
+        options.client.empty_ppm = 0;
     }
 }
 

@@ -1,12 +1,15 @@
 //! Many seeds: run on a few threads, each seed for itself, and sum up.
 
 use std::fmt;
+use std::fs;
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::mischief::{Cause, Strikes};
 use crate::options::Options;
+use crate::plan::Plan;
 use crate::swarm::{self, Report};
 use crate::trace::Lines;
 use crate::violation::Violation;
@@ -14,21 +17,35 @@ use crate::violation::Violation;
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    /// Which seeds.
-    pub seeds: Range<u64>,
-    /// So many members, instead of what each seed draws.
-    pub nodes: Option<usize>,
-    /// Faults for so long, instead of what each seed draws.
-    pub faults_for: Option<Duration>,
+    /// How much.
+    pub goal: Goal,
+    /// What differs from what each seed draws. Its own seed does not count.
+    pub plan: Plan,
     /// Threads.
     pub jobs: usize,
     /// Whether to begin no more seeds once one has failed.
     pub fail_fast: bool,
 }
 
+/// How much to run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Goal {
+    /// These seeds.
+    Seeds(Range<u64>),
+    /// For so long. How many seeds that is depends on the machine; what each of them does, not.
+    Time {
+        /// The first seed.
+        from: u64,
+        /// How long, in real time.
+        lasts: Duration,
+    },
+}
+
 /// A seed that failed.
 #[derive(Clone, Debug)]
 pub struct Failure {
+    /// What to run to see it again.
+    pub plan: Plan,
     /// The kind of run.
     pub options: Options,
     /// What went wrong.
@@ -66,6 +83,10 @@ pub struct Summary {
     pub doubled: u64,
     /// Messages damaged.
     pub damaged: u64,
+    /// Faults that happened, by cause.
+    pub happened: Strikes,
+    /// The time of processors that it took, over all threads, where the system tells.
+    pub busy: Duration,
 }
 
 impl Sweep {
@@ -73,43 +94,48 @@ impl Sweep {
     /// and with its failure if it was one.
     #[must_use]
     pub fn run(&self, progress: &(dyn Fn(u64, u64, Option<&Failure>) + Sync)) -> Summary {
-        let next = AtomicU64::new(self.seeds.start);
+        let start = Instant::now();
+        let (from, end, lasts) = match &self.goal {
+            Goal::Seeds(seeds) => (seeds.start, seeds.end, Duration::MAX),
+            Goal::Time { from, lasts } => (*from, u64::MAX, *lasts),
+        };
+        let next = AtomicU64::new(from);
+        let enough = AtomicBool::new(false);
         let summary = Mutex::new(Summary::default());
+        let work = || {
+            let busy_before = busy();
+            while !enough.load(Ordering::Relaxed) && start.elapsed() < lasts {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= end {
+                    break;
+                }
+                let mut plan = self.plan.clone();
+                plan.seed = seed;
+                let report = swarm::run_caught(plan.options(), Lines::None);
+                let mut summary = lock(&summary);
+                let before = summary.failures.len();
+                summary.add(plan, report);
+                let failed = summary.failures.len() as u64;
+                if self.fail_fast && failed > 0 {
+                    enough.store(true, Ordering::Relaxed);
+                }
+                progress(summary.passed + failed, failed, summary.failures.get(before));
+            }
+            lock(&summary).busy += busy().saturating_sub(busy_before);
+        };
         std::thread::scope(|scope| {
             for _ in 0..self.jobs.max(1) {
-                scope.spawn(|| {
-                    loop {
-                        let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= self.seeds.end {
-                            return;
-                        }
-                        let report = self.seed(seed);
-                        let mut summary = lock(&summary);
-                        let before = summary.failures.len();
-                        summary.add(report);
-                        let failed = summary.failures.len() as u64;
-                        if self.fail_fast && failed > 0 {
-                            next.store(self.seeds.end, Ordering::Relaxed);
-                        }
-                        let failure = summary.failures.get(before);
-                        progress(summary.passed + failed, failed, failure);
-                    }
-                });
+                scope.spawn(work);
             }
         });
         let mut summary = lock(&summary).clone();
-        summary.failures.sort_by_key(|failure| failure.options.seed);
+        summary.failures.sort_by_key(|failure| failure.plan.seed);
         summary
-    }
-
-    fn seed(&self, seed: u64) -> Report {
-        let options = Options::draw(seed, self.nodes, self.faults_for);
-        swarm::run_caught(options, Lines::None)
     }
 }
 
 impl Summary {
-    fn add(&mut self, report: Report) {
+    fn add(&mut self, plan: Plan, report: Report) {
         self.happenings += report.stats.happenings;
         self.simulated_nanos += u128::from(report.lasted.0);
         self.applied += report.applied;
@@ -121,16 +147,87 @@ impl Summary {
         self.lost += report.network.lost;
         self.doubled += report.network.doubled;
         self.damaged += report.network.damaged;
+        self.happened = self.happened.and(&report.happened);
         for (sum, count) in self.outcomes.iter_mut().zip(report.stats.outcomes) {
             *sum += count;
         }
         match report.violation {
             None => self.passed += 1,
             Some(violation) => {
-                self.failures.push(Failure { options: report.options, violation });
+                self.failures.push(Failure { plan, options: report.options, violation });
             }
         }
     }
+}
+
+/// How fast a sweep was.
+#[derive(Clone, Copy, Debug)]
+pub struct Speed {
+    /// Runs a minute.
+    pub seeds_a_minute: f64,
+    /// Events a second, over all threads.
+    pub events_a_second: f64,
+    /// Events in a second of one core, where the system tells how busy it was.
+    pub events_of_a_core: Option<f64>,
+    /// Simulated seconds in a second.
+    pub ratio: f64,
+    /// The most memory that the process ever held, in bytes, where the system tells.
+    pub memory_bytes: Option<u64>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Summary {
+    /// Runs done.
+    #[must_use]
+    pub fn seeds(&self) -> u64 {
+        self.passed + self.failures.len() as u64
+    }
+
+    /// How fast it was, if it took so long.
+    #[must_use]
+    pub fn speed(&self, took: Duration) -> Speed {
+        let seconds = took.as_secs_f64().max(1e-9);
+        let busy = self.busy.as_secs_f64();
+        Speed {
+            seeds_a_minute: self.seeds() as f64 * 60.0 / seconds,
+            events_a_second: self.happenings as f64 / seconds,
+            events_of_a_core: (busy > 0.0).then(|| self.happenings as f64 / busy),
+            ratio: self.simulated_nanos as f64 / 1e9 / seconds,
+            memory_bytes: memory(),
+            took,
+        }
+    }
+}
+
+impl fmt::Display for Speed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seeds_a_minute, events_a_second, events_of_a_core, ratio, .. } = self;
+        writeln!(f, "took              {:>12.1} s", self.took.as_secs_f64())?;
+        writeln!(f, "seeds a minute    {seeds_a_minute:>12.0}")?;
+        writeln!(f, "events a second   {events_a_second:>12.0}")?;
+        if let Some(events) = events_of_a_core {
+            writeln!(f, "  of one core     {events:>12.0}")?;
+        }
+        if let Some(bytes) = self.memory_bytes {
+            writeln!(f, "memory at most    {:>12.1} MB", bytes as f64 / 1e6)?;
+        }
+        write!(f, "simulated time    {ratio:>12.1} times as fast as it passes")
+    }
+}
+
+/// How long this thread has been on a processor.
+fn busy() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
+
+/// The most memory that this process ever held.
+fn memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 fn lock(summary: &Mutex<Summary>) -> std::sync::MutexGuard<'_, Summary> {
@@ -139,7 +236,7 @@ fn lock(summary: &Mutex<Summary>) -> std::sync::MutexGuard<'_, Summary> {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seeds = self.passed + self.failures.len() as u64;
+        let seeds = self.seeds();
         let hours = self.simulated_nanos as f64 / 3.6e12;
         let [applied, refused, unknown] = self.outcomes;
         writeln!(f, "seeds             {seeds:>12}")?;
@@ -158,7 +255,12 @@ impl fmt::Display for Summary {
             f,
             "messages          {:>12} sent, {} lost, {} doubled, {} damaged",
             self.sent, self.lost, self.doubled, self.damaged
-        )
+        )?;
+        write!(f, "\nfaults           ")?;
+        for cause in Cause::all().filter(|cause| !matches!(cause, Cause::Burst | Cause::Ask)) {
+            write!(f, " {cause} {}", self.happened.of(cause))?;
+        }
+        Ok(())
     }
 }
 
@@ -176,36 +278,4 @@ pub fn contracts() -> String {
         return table + "every contract was put to the test\n";
     }
     table + &format!("never put to the test: {}\n", names.join(", "))
-}
-
-/// Says how a sweep goes, at most so often.
-#[derive(Debug)]
-pub struct Pace {
-    start: Instant,
-    every: Duration,
-    said: Mutex<Instant>,
-}
-
-impl Pace {
-    /// Speaks every so often.
-    #[must_use]
-    pub fn every(every: Duration) -> Self {
-        let start = Instant::now();
-        Self { start, every, said: Mutex::new(start) }
-    }
-
-    /// The time since the start, when it is time to speak.
-    pub fn due(&self) -> Option<Duration> {
-        let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        (said.elapsed() >= self.every).then(|| {
-            *said = Instant::now();
-            self.start.elapsed()
-        })
-    }
-
-    /// The time since the start.
-    #[must_use]
-    pub fn elapsed(&self) -> Duration {
-        self.start.elapsed()
-    }
 }

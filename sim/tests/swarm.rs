@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use synod_sim::Options;
 use synod_sim::mischief::Cause;
+use synod_sim::plan::Plan;
 use synod_sim::swarm;
-use synod_sim::sweep::Sweep;
+use synod_sim::sweep::{Goal, Sweep};
 use synod_sim::trace::Lines;
 
 #[test]
 fn no_seed_of_a_small_sweep_fails() {
-    let faults_for = Some(Duration::from_secs(3));
-    let sweep = Sweep { seeds: 0..200, nodes: None, faults_for, jobs: 2, fail_fast: false };
+    let mut plan = Plan::default();
+    plan.set("faults_for_us", 3_000_000).expect("a setting");
+    let sweep = Sweep { goal: Goal::Seeds(0..200), plan, jobs: 2, fail_fast: false };
     let summary = sweep.run(&|_, _, _| {});
     let failures: Vec<String> = summary
         .failures
@@ -82,4 +84,15 @@ fn a_fault_withheld_does_not_happen() {
     let mut same = options();
     same.withheld.add(Cause::Loss, plain.struck.of(Cause::Loss)..u64::MAX);
     assert_eq!(swarm::run(same, Lines::None).hash, plain.hash);
+}
+
+#[test]
+fn a_sweep_of_some_time_ends() {
+    let goal = Goal::Time { from: 5_000, lasts: Duration::from_millis(300) };
+    let mut plan = Plan::default();
+    plan.set("faults_for_us", 100_000).expect("a setting");
+    let summary = Sweep { goal, plan, jobs: 2, fail_fast: true }.run(&|_, _, _| {});
+    assert!(summary.seeds() > 0, "{summary}");
+    let speed = summary.speed(Duration::from_secs(2));
+    assert!((speed.events_a_second * 2.0 - summary.happenings as f64).abs() < 1.0, "{speed}");
 }

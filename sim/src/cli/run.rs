@@ -1,0 +1,86 @@
+//! `run`: many seeds.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use synod_sim::plan::Plan;
+use synod_sim::sweep::{self, Failure, Goal, Sweep};
+
+use super::arguments::{Arguments, Command};
+use super::progress::Progress;
+use super::{Outcome, call};
+
+pub(crate) const COMMAND: Command = Command {
+    name: "run",
+    about: "runs many seeds, and sums up",
+    flags: &[
+        "--seeds",
+        "--minutes",
+        "--seconds",
+        "--from",
+        "--nodes",
+        "--for",
+        "--set",
+        "--withhold",
+        "--jobs",
+        "--fail-fast",
+        "--quiet",
+    ],
+    notes: "Runs `--seeds A..B`, or for as long as `--minutes` or `--seconds` say, from the seed \
+            `--from` on;\nwith none of them 0..1000. The last line is `N passed, N failed`.",
+    act: run,
+};
+
+/// Whether all seeds passed.
+fn run(arguments: &Arguments) -> Outcome {
+    let sweep = Sweep {
+        goal: goal(arguments)?.unwrap_or(Goal::Seeds(0..1_000)),
+        plan: arguments.over(Plan::default())?,
+        jobs: arguments.jobs()?,
+        fail_fast: arguments.has("--fail-fast"),
+    };
+    if let Goal::Time { from, lasts } = &sweep.goal {
+        println!("seeds from {from} on, for {} s", lasts.as_secs());
+    }
+    let progress = Progress::new(sweep.goal.clone(), arguments.has("--quiet"));
+    let summary = sweep.run(&|done, failed, failure| {
+        if let Some(failure) = failure {
+            progress.clear();
+            tell(failure);
+        }
+        progress.tell(done, failed);
+    });
+    progress.clear();
+    println!("{summary}\n{}\n", summary.speed(progress.elapsed()));
+    println!("{}", sweep::contracts());
+    println!("{} passed, {} failed", summary.passed, summary.failures.len());
+    Ok(summary.failures.is_empty())
+}
+
+/// How much the command line asks for.
+fn goal(arguments: &Arguments) -> Result<Option<Goal>, String> {
+    let minutes = arguments.number::<u64>("--minutes")?.map(|minutes| minutes.saturating_mul(60));
+    let seconds = minutes.or(arguments.number("--seconds")?);
+    match (arguments.seeds()?, seconds) {
+        (Some(_), Some(_)) => Err("`--seeds` or a time, not both".into()),
+        (Some(seeds), None) => Ok(Some(Goal::Seeds(seeds))),
+        (None, Some(seconds)) => {
+            let from = arguments.number("--from")?.unwrap_or_else(any_seed);
+            Ok(Some(Goal::Time { from, lasts: Duration::from_secs(seconds) }))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// A seed that was hardly ever run: it is printed, so that whoever likes can run it again.
+fn any_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Small enough to be typed; the microseconds differ from run to run.
+    now.as_micros() as u64 % 1_000_000_000 * 1_000
+}
+
+fn tell(failure: &Failure) {
+    let Failure { plan, options, violation } = failure;
+    let seed = plan.seed;
+    println!("seed {seed} failed: {violation}\n{options}");
+    println!("  {}", call("replay", plan, " --trace"));
+}
