@@ -52,8 +52,9 @@ pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The clock of one node: it runs at a rate of its own, from an offset of its own, and may jump
-/// forward. It never goes back, as the core demands of its host.
+/// The clock of one node: it runs at a rate of its own, from an offset of its own, may jump, and
+/// may stand still. Where it is set back its host stays at the latest time that it has seen, as the
+/// core demands.
 #[derive(Clone, Debug)]
 pub struct Clock {
     /// Local nanoseconds that pass in a million true ones.
@@ -83,6 +84,12 @@ impl Clock {
         if instant == Instant::NEVER {
             return Moment::NEVER;
         }
+        if instant.0 <= self.shown {
+            return self.since;
+        }
+        if self.rate_ppm == 0 {
+            return Moment::NEVER;
+        }
         let ahead = u128::from(instant.0.saturating_sub(self.shown)) * 1_000_000;
         let passed = ahead.div_ceil(u128::from(self.rate_ppm));
         self.since.plus(u64::try_from(passed).unwrap_or(u64::MAX))
@@ -93,6 +100,12 @@ impl Clock {
         self.shown = self.at(now).0 + nanos;
         self.since = now;
         self.rate_ppm = rate_ppm;
+    }
+
+    /// Jumps back by `nanos` at `now`, at most to 0.
+    pub fn set_back(&mut self, now: Moment, nanos: u64) {
+        self.shown = self.at(now).0.saturating_sub(nanos);
+        self.since = now;
     }
 
     /// Local nanoseconds that pass in a million true ones.
@@ -124,7 +137,28 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_goes_forward_only() {
+    fn a_clock_that_stands_still_reaches_nothing_more() {
+        let mut clock = Clock::new(1_000_000, 7);
+        clock.adjust(Moment(100), 0, 0);
+        assert_eq!(clock.at(Moment(1_000_000)), Instant(107));
+        assert_eq!(clock.reaches(Instant(108)), Moment::NEVER);
+        assert_eq!(clock.reaches(Instant(107)), Moment(100));
+        clock.adjust(Moment(200), 0, 1_000_000);
+        assert_eq!(clock.reaches(Instant(108)), Moment(201));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_shows_everything_twice() {
+        let mut clock = Clock::new(1_000_000, 0);
+        clock.set_back(Moment(1_000), 300);
+        assert_eq!(clock.at(Moment(1_000)), Instant(700));
+        assert_eq!(clock.reaches(Instant(1_000)), Moment(1_300));
+        clock.set_back(Moment(1_000), u64::MAX);
+        assert_eq!(clock.at(Moment(1_000)), Instant(0));
+    }
+
+    #[test]
+    fn a_jump_goes_forward() {
         let mut clock = Clock::new(500_000, 0);
         assert_eq!(clock.at(Moment(100)), Instant(50));
         clock.adjust(Moment(100), 1_000, 2_000_000);

@@ -18,6 +18,16 @@ impl World {
         self.nodes[member.place()].paused_until = until;
     }
 
+    /// The process at `member` goes on at once, if it was stopped.
+    pub fn resume(&mut self, member: MemberIndex) {
+        self.pause(member, self.now);
+        if let Some(process) = &mut self.nodes[member.place()].process {
+            // The turn that is scheduled may be a long time off.
+            process.turn_at = None;
+        }
+        self.wake(member);
+    }
+
     /// The process at `member` dies. Of what its disk had not synced, any part may be lost.
     pub fn kill(&mut self, member: MemberIndex) {
         if self.end_process(member) {
@@ -39,6 +49,7 @@ impl World {
         node.machine = process.service.machine().reopened();
         node.life += 1;
         node.paused_until = Moment::ZERO;
+        node.starved_until = Moment::ZERO;
         node.kept_back.clear();
         self.stats.crashes += 1;
         let boot = process.header.boot.0;
@@ -130,5 +141,33 @@ impl World {
             process.timer_at = Moment::NEVER;
         }
         self.wake(member);
+    }
+
+    /// The clock of `member` is set back.
+    pub fn set_clock_back(&mut self, member: MemberIndex, nanos: u64) {
+        let rate_ppm = self.nodes[member.place()].clock.rate_ppm();
+        self.nodes[member.place()].clock.set_back(self.now, nanos);
+        self.trace.note(self.now, member, "clock", nanos, || format!("-{nanos} ns"));
+        self.adjust_clock(member, 0, rate_ppm);
+    }
+
+    /// The clock of `member` is right again, as far as clocks are: it has the rate that clocks
+    /// have, and shows no less than its host has seen.
+    pub fn mend_clock(&mut self, member: MemberIndex) {
+        let drift = self.options.process.drift_ppm;
+        let node = &self.nodes[member.place()];
+        let told = node.process.as_ref().map_or(0, |process| process.told.0);
+        let behind = told.saturating_sub(node.clock.at(self.now).0);
+        let sane = (1_000_000 - drift..=1_000_000 + drift).contains(&node.clock.rate_ppm());
+        if behind > 0 || !sane {
+            let rate = if sane { node.clock.rate_ppm() } else { 1_000_000 };
+            self.adjust_clock(member, behind, rate);
+        }
+    }
+
+    /// Each turn of `member` takes so much longer, in the mean.
+    pub fn slow_down(&mut self, member: MemberIndex, nanos: u64) {
+        self.trace.note(self.now, member, "slow", nanos, || format!("by {nanos} ns"));
+        self.nodes[member.place()].slow_nanos = nanos;
     }
 }

@@ -98,6 +98,12 @@ impl Kinds {
         Self(self.0 & !(1 << kind as u16))
     }
 
+    /// The set as a number, for a trace.
+    #[must_use]
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
     /// Whether `kind` is in the set.
     #[must_use]
     pub const fn has(self, kind: MessageKind) -> bool {
@@ -114,6 +120,17 @@ impl From<MessageKind> for Kinds {
 impl<const N: usize> From<[MessageKind; N]> for Kinds {
     fn from(kinds: [MessageKind; N]) -> Self {
         kinds.iter().fold(Self(0), |set, kind| set.and(*kind))
+    }
+}
+
+impl fmt::Display for Kinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut gap = "";
+        for kind in MessageKind::ALL.into_iter().filter(|kind| self.has(*kind)) {
+            write!(f, "{gap}{kind}")?;
+            gap = " ";
+        }
+        Ok(())
     }
 }
 

@@ -43,6 +43,7 @@ pub mod plan;
 pub mod prng;
 pub mod scenario;
 pub mod steps;
+mod strangers;
 pub mod swarm;
 pub mod sweep;
 pub mod trace;

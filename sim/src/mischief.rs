@@ -32,6 +32,12 @@ pub enum Cause {
     Replay,
     /// A frame is damaged on the way.
     Damage,
+    /// A frame has the tail of another one.
+    Splice,
+    /// A frame reaches another member.
+    Misdirect,
+    /// A stranger says what a member says.
+    Foreign,
     /// A message takes much longer than others.
     Tail,
     /// A sync fails.
@@ -40,6 +46,8 @@ pub enum Cause {
     SyncStalls,
     /// A process is stopped between looking at its clock and reading its inputs.
     Doze,
+    /// A timer is late.
+    LateTimer,
     /// A process dies right behind an action.
     Death,
     /// Clients submit a burst of requests. Not a fault, but what a run can do without.
@@ -57,15 +65,19 @@ impl Cause {
     pub const COUNT: usize = Self::PLAIN.len() + Fault::COUNT;
 
     /// Those that are not faults of the nemesis.
-    const PLAIN: [Self; 12] = [
+    const PLAIN: [Self; 16] = [
         Self::Loss,
         Self::Double,
         Self::Replay,
         Self::Damage,
+        Self::Splice,
+        Self::Misdirect,
+        Self::Foreign,
         Self::Tail,
         Self::SyncFails,
         Self::SyncStalls,
         Self::Doze,
+        Self::LateTimer,
         Self::Death,
         Self::Burst,
         Self::Ask,
@@ -83,14 +95,18 @@ impl Cause {
             Self::Double => 1,
             Self::Replay => 2,
             Self::Damage => 3,
-            Self::Tail => 4,
-            Self::SyncFails => 5,
-            Self::SyncStalls => 6,
-            Self::Doze => 7,
-            Self::Death => 8,
-            Self::Burst => 9,
-            Self::Ask => 10,
-            Self::End => 11,
+            Self::Splice => 4,
+            Self::Misdirect => 5,
+            Self::Foreign => 6,
+            Self::Tail => 7,
+            Self::SyncFails => 8,
+            Self::SyncStalls => 9,
+            Self::Doze => 10,
+            Self::LateTimer => 11,
+            Self::Death => 12,
+            Self::Burst => 13,
+            Self::Ask => 14,
+            Self::End => 15,
             Self::Begin(fault) => Self::PLAIN.len() + fault as usize,
         }
     }

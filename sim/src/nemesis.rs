@@ -1,9 +1,14 @@
 //! The nemesis: faults that begin at random moments and end some time later.
 
-use synod_core::{MemberIndex, NodeSet};
+mod links;
+#[cfg(test)]
+mod tests;
+
+use synod_core::MemberIndex;
 
 use crate::clock::Moment;
 use crate::mischief::Cause;
+use crate::network::Release;
 use crate::node::Item;
 use crate::options::{Fault, NemesisOptions};
 use crate::prng::{PPM, Prng};
@@ -29,6 +34,29 @@ pub enum End {
     },
     /// The disk goes on.
     Flow(MemberIndex),
+    /// A rule is lifted, and what it held is let go.
+    Lift {
+        /// The rule.
+        rule: u32,
+        /// How.
+        order: Release,
+    },
+    /// All links of a member are clogged.
+    Clog {
+        /// The member.
+        member: MemberIndex,
+        /// Until when.
+        until: Moment,
+    },
+    /// Another quorum, and only that one, gets messages from now on; so many more times.
+    Quorum {
+        /// How often still.
+        left: u32,
+    },
+    /// The process has its speed back.
+    Hurry(MemberIndex),
+    /// The clock is right again.
+    Clock(MemberIndex),
 }
 
 /// Begins and ends faults.
@@ -36,13 +64,18 @@ pub enum End {
 pub struct Nemesis {
     options: NemesisOptions,
     prng: Prng,
+    /// What came later draws from a stream of its own.
+    more: Prng,
+    /// The rules that it made and has not lifted.
+    rules: Vec<u32>,
 }
 
 impl Nemesis {
     /// A nemesis of a run.
     #[must_use]
     pub fn new(options: NemesisOptions, seed: u64) -> Self {
-        Self { options, prng: Prng::new(seed, "nemesis") }
+        let (prng, more) = (Prng::new(seed, "nemesis"), Prng::new(seed, "more nemesis"));
+        Self { options, prng, more, rules: Vec::new() }
     }
 
     /// When the next fault begins.
@@ -60,67 +93,90 @@ impl Nemesis {
             return;
         }
         world.trace.note(world.now, member, "fault", fault as u64, || format!("{fault:?}"));
-        match fault {
-            Fault::Crash => {
-                world.kill(member);
-                ends.push((end_at, End::Start(member)));
-            }
-            Fault::CrashAll => {
-                for member in world.members() {
-                    world.kill(member);
-                    let start_at = world.now().plus(self.wait(self.options.lasts_nanos));
-                    ends.push((start_at, End::Start(member)));
-                }
-            }
-            Fault::Pause => world.pause(member, end_at),
-            Fault::Partition => {
-                let side = self.side(world);
-                world.split(side);
-                ends.push((end_at, End::Mend));
-            }
-            Fault::OneWay => {
-                self.one_way(world);
-                ends.push((end_at, End::Mend));
-            }
-            Fault::Flap => {
-                let (from, to) = (member, self.member(world));
-                let left = 2 + self.prng.below(20) as u32;
-                ends.push((world.now(), End::Toggle { from, to, left }));
-            }
+        let lasts = self.options.lasts_nanos;
+        let end = match fault {
+            Fault::Crash => Self::crash(world, member),
+            Fault::CrashAll => self.crash_all(world, ends),
+            Fault::Pause => Self::pause(world, member, end_at),
+            Fault::LongPause => Self::pause(world, member, end_at.plus(lasts * LONGER_THAN_ALL)),
+            Fault::Partition => self.partition(world),
+            Fault::OneWay => self.one_way(world),
+            Fault::Flap => self.flap(world, member, ends),
             Fault::Clog => self.clog(world, end_at),
             Fault::Stall => {
                 world.set_stalled(member, true);
-                ends.push((end_at, End::Flow(member)));
+                Some(End::Flow(member))
             }
             Fault::FailDisk => {
                 world.fail_disk(member);
-                ends.push((end_at, End::Restart(member)));
+                Some(End::Restart(member))
             }
-            Fault::Clock => {
-                let jump = self.wait(self.options.lasts_nanos);
-                let drift = world.options.process.drift_ppm;
-                let rate = u64::from(PPM) - drift + self.prng.below(2 * drift + 1);
-                world.adjust_clock(member, jump, rate);
-            }
+            Fault::Clock => self.clock(world, member),
             Fault::Hub => {
                 world.hub(member);
-                ends.push((end_at, End::Mend));
+                Some(End::Mend)
             }
             Fault::ShutDown => {
                 world.give(member, Item::ShutDown);
-                ends.push((end_at, End::Restart(member)));
+                Some(End::Restart(member))
             }
-            Fault::Wipe => {
-                // The group must have formed, and a quorum of members with a vote must be left.
-                let formed = world.checkers.images().all().iter().filter(|image| image.votes);
-                if formed.count() > world.options.quorums.both() && world.has_formed() {
-                    world.wipe(member);
-                } else {
-                    world.kill(member);
-                }
-                ends.push((end_at, End::Start(member)));
+            Fault::Wipe => Self::wipe(world, member),
+            Fault::LoseKind => Some(self.lose_kind(world, member)),
+            Fault::HoldKind => Some(self.hold_kind(world, member)),
+            Fault::BadLinks => self.bad_links(world),
+            Fault::Swizzle => self.swizzle(world, end_at, ends),
+            Fault::CutLeader => self.cut_leader(world, member),
+            Fault::Chain => self.chain(world),
+            Fault::Flood => {
+                world.flood(member);
+                None
             }
+            Fault::MinimalQuorum => self.minimal_quorum(world, ends),
+            Fault::SlowNode => {
+                world.slow_down(member, self.more.within(1, lasts / 4));
+                Some(End::Hurry(member))
+            }
+            Fault::WildClock => self.wild_clock(world, member),
+        };
+        ends.extend(end.map(|end| (end_at, end)));
+    }
+
+    fn crash(world: &mut World, member: MemberIndex) -> Option<End> {
+        world.kill(member);
+        Some(End::Start(member))
+    }
+
+    fn crash_all(&mut self, world: &mut World, ends: &mut Vec<(Moment, End)>) -> Option<End> {
+        for member in world.members() {
+            world.kill(member);
+            let start_at = world.now().plus(self.wait(self.options.lasts_nanos));
+            ends.push((start_at, End::Start(member)));
         }
+        None
+    }
+
+    fn pause(world: &mut World, member: MemberIndex, until: Moment) -> Option<End> {
+        world.pause(member, until);
+        None
+    }
+
+    fn clock(&mut self, world: &mut World, member: MemberIndex) -> Option<End> {
+        let jump = self.wait(self.options.lasts_nanos);
+        let drift = world.options.process.drift_ppm;
+        let rate = u64::from(PPM) - drift + self.prng.below(2 * drift + 1);
+        world.adjust_clock(member, jump, rate);
+        None
+    }
+
+    fn wipe(world: &mut World, member: MemberIndex) -> Option<End> {
+        // The group must have formed, and a quorum of members with a vote must be left.
+        let formed = world.checkers.images().all().iter().filter(|image| image.votes);
+        if formed.count() > world.options.quorums.both() && world.has_formed() {
+            world.wipe(member);
+        } else {
+            world.kill(member);
+        }
+        Some(End::Start(member))
     }
 
     /// Ends a fault, or one turn of it.
@@ -144,7 +200,38 @@ impl Nemesis {
                 }
             }
             End::Flow(member) => world.set_stalled(member, false),
+            End::Lift { rule, order } => self.lift(world, rule, order),
+            End::Clog { member, until } => world.clog(member, until),
+            End::Quorum { left } => {
+                world.mend();
+                if left > 0 {
+                    self.only_a_quorum(world);
+                    let at = world.now().plus(self.wait(self.options.lasts_nanos / 2));
+                    ends.push((at, End::Quorum { left: left - 1 }));
+                }
+            }
+            End::Hurry(member) => world.slow_down(member, 0),
+            End::Clock(member) => world.mend_clock(member),
         }
+    }
+
+    /// Ends what must not last beyond the faults: its rules, which the network knows nothing of.
+    pub fn give_up(&mut self, world: &mut World) {
+        for rule in std::mem::take(&mut self.rules) {
+            world.let_go(rule, Release::InOrder);
+        }
+    }
+
+    fn wild_clock(&mut self, world: &mut World, member: MemberIndex) -> Option<End> {
+        let rate = self.more.pick(&[0, 10_000, 100_000, 3_000_000, 10_000_000]);
+        let back = self.more.chance(300_000);
+        if back {
+            let nanos = self.more.exponential(self.options.lasts_nanos);
+            world.set_clock_back(member, nanos);
+        } else {
+            world.adjust_clock(member, 0, rate);
+        }
+        Some(End::Clock(member))
     }
 
     fn draw(&mut self) -> Fault {
@@ -166,89 +253,7 @@ impl Nemesis {
     fn member(&mut self, world: &World) -> MemberIndex {
         MemberIndex(self.prng.below(world.nodes.len() as u64) as u8)
     }
-
-    /// A side of a partition: one member alone as often as any other split.
-    fn side(&mut self, world: &World) -> NodeSet {
-        if self.prng.chance(500_000) {
-            return NodeSet::of(self.member(world));
-        }
-        NodeSet(self.prng.below(1 << world.nodes.len()) as u16)
-    }
-
-    fn one_way(&mut self, world: &mut World) {
-        let deaf = self.prng.chance(300_000);
-        let silent = !deaf && self.prng.chance(400_000);
-        let chosen = self.member(world);
-        for from in world.members() {
-            for to in world.members().filter(|to| *to != from) {
-                let cut = (deaf && to == chosen)
-                    || (silent && from == chosen)
-                    || (!deaf && !silent && self.prng.chance(300_000));
-                if cut {
-                    world.network.set_cut(from, to, true);
-                }
-            }
-        }
-    }
-
-    fn clog(&mut self, world: &mut World, until: Moment) {
-        let some = 100_000 + self.prng.below(900_000) as u32;
-        for from in world.members() {
-            for to in world.members() {
-                if self.prng.chance(some) {
-                    world.network.clog(from, to, until);
-                }
-            }
-        }
-    }
 }
 
-impl World {
-    /// Cuts every link between `side` and the others, both ways.
-    pub fn split(&mut self, side: NodeSet) {
-        for from in self.members() {
-            for to in self.members() {
-                if side.contains(from) != side.contains(to) {
-                    self.network.set_cut(from, to, true);
-                }
-            }
-        }
-        self.hint_cuts();
-    }
-
-    /// Cuts every link except those of `centre`.
-    pub fn hub(&mut self, centre: MemberIndex) {
-        for from in self.members() {
-            for to in self.members() {
-                if from != to && from != centre && to != centre {
-                    self.network.set_cut(from, to, true);
-                }
-            }
-        }
-        self.hint_cuts();
-    }
-
-    /// Mends every link.
-    pub fn mend(&mut self) {
-        self.network.mend();
-        if self.options.hints {
-            for member in self.members() {
-                self.hint_up(member);
-            }
-        }
-    }
-
-    /// Tells the ends of cut links, when the hosts of this run do so.
-    fn hint_cuts(&mut self) {
-        if !self.options.hints {
-            return;
-        }
-        for from in self.members() {
-            for to in self.members() {
-                if self.network.is_cut(from, to) {
-                    self.give(from, Item::PeerDown(to));
-                }
-            }
-        }
-    }
-}
+/// How many times longer than other faults a long pause lasts.
+const LONGER_THAN_ALL: u64 = 20;

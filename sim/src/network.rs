@@ -4,11 +4,16 @@
 //! ones overtake it), held by a rule of the scenario, kept back while the link is clogged and
 //! released in a burst, or cut. Old frames come back long after, also across restarts.
 
+mod tamper;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::fmt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use synod_core::{MemberIndex, NodeSet};
+pub use tamper::{Made, Stranger};
 
 use crate::clock::Moment;
 use crate::kinds::{Kinds, MessageKind};
@@ -29,8 +34,8 @@ pub struct Envelope {
     pub kind: MessageKind,
     /// The bytes.
     pub frame: Bytes,
-    /// Whether the bytes are as an honest member made them: neither damaged nor crafted.
-    pub honest: bool,
+    /// How the bytes came about.
+    pub made: Made,
 }
 
 /// What became of a message that was sent.
@@ -80,9 +85,29 @@ struct Link {
     cut: bool,
     clogged_until: Moment,
     in_flight: u32,
-    /// Loss of this link, on top of the general one.
-    loss_ppm: u32,
+    /// What this link always does on top of the general network.
+    own: Weather,
+    /// What it does at present.
+    present: Weather,
     past: VecDeque<Envelope>,
+}
+
+/// How bad one direction of a link is, on top of what is the same for all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Weather {
+    /// Loss.
+    pub loss_ppm: u32,
+    /// The mean of a further delay.
+    pub slow_nanos: u64,
+}
+
+/// The order in which what was held is let go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Release {
+    /// As it was sent.
+    InOrder,
+    /// Drawn anew.
+    Shuffled,
 }
 
 /// Counts of a run.
@@ -107,6 +132,10 @@ pub struct Network {
     rules: Vec<Rule>,
     held: Vec<(u32, Envelope)>,
     prng: Prng,
+    /// What came later draws from a stream of its own.
+    tampering: Prng,
+    /// What was sent last, on any link.
+    last_frame: Bytes,
     gate: Gate,
     counts: Counts,
     next_rule: u32,
@@ -131,13 +160,24 @@ impl Network {
     /// A network between so many members.
     #[must_use]
     pub fn new(members: usize, options: NetworkOptions, seed: u64) -> Self {
+        let mut links = vec![Link::default(); members * members];
+        let mut weather = Prng::new(seed, "weather");
+        for link in links.iter_mut().filter(|_| options.uneven_ppm > 0) {
+            if weather.chance(options.uneven_ppm) {
+                link.own.loss_ppm = weather.below(500_000) as u32;
+                link.own.slow_nanos = weather.below(options.tail_nanos + 1);
+            }
+            link.present = link.own;
+        }
         Self {
             options,
             members,
-            links: vec![Link::default(); members * members],
+            links,
             rules: Vec::new(),
             held: Vec::new(),
             prng: Prng::new(seed, "network"),
+            tampering: Prng::new(seed, "tampering"),
+            last_frame: tamper::NO_FRAME,
             gate: Gate::default(),
             counts: Counts::default(),
             next_rule: 0,
@@ -211,7 +251,7 @@ impl Network {
             let copy = envelope.clone();
             self.post(now, copy, arrivals);
         }
-        let envelope = self.damage(envelope);
+        let envelope = self.tamper(envelope);
         self.post(now, envelope, arrivals);
         fate
     }
@@ -241,7 +281,12 @@ impl Network {
 
     /// Sets the loss of one direction, on top of the general loss.
     pub fn set_loss(&mut self, from: MemberIndex, to: MemberIndex, ppm: u32) {
-        self.link(from, to).loss_ppm = ppm;
+        self.link(from, to).present.loss_ppm = ppm;
+    }
+
+    /// Sets how bad one direction is, until the links are mended.
+    pub fn set_weather(&mut self, from: MemberIndex, to: MemberIndex, weather: Weather) {
+        self.link(from, to).present = weather;
     }
 
     /// Keeps everything back on one direction until `until`, then releases it in a burst.
@@ -250,10 +295,30 @@ impl Network {
         self.change(from, to, "clogs", Some(until));
     }
 
+    /// `to` gets once more everything that its links remember, all at once. Returns how much.
+    pub fn flood(
+        &mut self,
+        now: Moment,
+        to: MemberIndex,
+        arrivals: &mut Vec<(Moment, Envelope)>,
+    ) -> usize {
+        let before = arrivals.len();
+        for from in 0..self.members {
+            let past = self.link(MemberIndex(from as u8), to).past.clone();
+            for envelope in past {
+                self.counts.doubled += 1;
+                self.post(now, envelope, arrivals);
+            }
+        }
+        arrivals.len() - before
+    }
+
     /// Mends every link, and makes the network sound from now on. Rules stay.
     pub fn heal(&mut self) {
         self.mend();
         for link in &mut self.links {
+            link.own = Weather::default();
+            link.present = Weather::default();
             link.past.clear();
         }
         self.options = self.options.sound();
@@ -267,7 +332,7 @@ impl Network {
                 let was = link.cut || link.clogged_until > Moment::ZERO;
                 link.cut = false;
                 link.clogged_until = Moment::ZERO;
-                link.loss_ppm = 0;
+                link.present = link.own;
                 if was {
                     self.change(from, to, "mends", None);
                 }
@@ -290,6 +355,25 @@ impl Network {
         self.held = rest;
         let mine: Vec<(u32, Envelope)> = mine;
         mine.into_iter().map(|(_, envelope)| envelope).collect()
+    }
+
+    /// Lifts a rule, and lets go what it held: all at once, in this order.
+    pub fn release(
+        &mut self,
+        now: Moment,
+        id: u32,
+        order: Release,
+        arrivals: &mut Vec<(Moment, Envelope)>,
+    ) {
+        let mut held = self.remove_rule(id);
+        if order == Release::Shuffled {
+            self.tampering.shuffle(&mut held);
+        }
+        for (place, envelope) in held.into_iter().enumerate() {
+            self.link(envelope.from, envelope.to).in_flight += 1;
+            let later = self.options.delay_least_nanos + place as u64;
+            arrivals.push((now.plus(later), envelope));
+        }
     }
 
     /// What a rule holds.
@@ -322,7 +406,7 @@ impl Network {
         let capacity = self.options.capacity;
         let lost = self.prng.chance(loss);
         let link = self.link(envelope.from, envelope.to);
-        let link_loss = link.loss_ppm;
+        let link_loss = link.present.loss_ppm;
         if link.cut {
             return Fate::Cut;
         }
@@ -353,7 +437,11 @@ impl Network {
     }
 
     fn post(&mut self, now: Moment, envelope: Envelope, arrivals: &mut Vec<(Moment, Envelope)>) {
-        let delay = self.delay();
+        let mut delay = self.delay();
+        let slow = self.link(envelope.from, envelope.to).present.slow_nanos;
+        if slow > 0 {
+            delay += self.tampering.exponential(slow);
+        }
         let link = self.link(envelope.from, envelope.to);
         link.in_flight += 1;
         let start = now.max(link.clogged_until);
@@ -374,7 +462,7 @@ impl Network {
         envelope: &Envelope,
         arrivals: &mut Vec<(Moment, Envelope)>,
     ) {
-        if self.options.replay_ppm == 0 {
+        if self.options.replay_ppm == 0 && !self.options.remembers {
             return;
         }
         if self.gate.strikes(Cause::Replay, self.prng.chance(self.options.replay_ppm)) {
@@ -395,25 +483,6 @@ impl Network {
             link.past[slot] = envelope.clone();
         }
     }
-
-    /// Sometimes flips a bit or cuts the frame short. The receiver's codec must refuse it.
-    fn damage(&mut self, mut envelope: Envelope) -> Envelope {
-        if !self.gate.strikes(Cause::Damage, self.prng.chance(self.options.damage_ppm)) {
-            return envelope;
-        }
-        self.counts.damaged += 1;
-        let mut bytes = BytesMut::from(&envelope.frame[..]);
-        if self.prng.chance(250_000) {
-            let keep = self.prng.below(bytes.len() as u64) as usize;
-            bytes.truncate(keep);
-        } else {
-            let place = self.prng.below(bytes.len() as u64) as usize;
-            bytes[place] ^= 1 << self.prng.below(8);
-        }
-        envelope.frame = bytes.freeze();
-        envelope.honest = false;
-        envelope
-    }
 }
 
 impl fmt::Display for Envelope {
@@ -424,98 +493,3 @@ impl fmt::Display for Envelope {
 
 /// Frames that each link remembers for late replay.
 const PAST: usize = 32;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn envelope(number: u64) -> Envelope {
-        Envelope {
-            number,
-            from: MemberIndex(0),
-            to: MemberIndex(1),
-            kind: MessageKind::Accept,
-            frame: Bytes::from_static(b"frame"),
-            honest: true,
-        }
-    }
-
-    fn sound() -> Network {
-        Network::new(3, NetworkOptions::default().sound(), 1)
-    }
-
-    #[test]
-    fn a_cut_has_a_direction() {
-        let mut network = sound();
-        let mut arrivals = Vec::new();
-        network.set_cut(MemberIndex(1), MemberIndex(0), true);
-        assert_eq!(network.send(Moment::ZERO, envelope(1), &mut arrivals), Fate::Sent);
-        network.set_cut(MemberIndex(0), MemberIndex(1), true);
-        assert_eq!(network.send(Moment::ZERO, envelope(2), &mut arrivals), Fate::Cut);
-        assert!(!network.arrive(&envelope(1)), "cut while it was under way");
-        network.heal();
-        assert!(network.arrive(&envelope(1)));
-        assert_eq!(arrivals.len(), 1);
-    }
-
-    #[test]
-    fn what_a_rule_holds_comes_back_in_order() {
-        let mut network = sound();
-        let (from, to) = (NodeSet::first(1), NodeSet::first(3));
-        let rule = network.add_rule(from, to, Kinds::of(MessageKind::Accept), Verdict::Hold);
-        let mut arrivals = Vec::new();
-        for number in 1..4 {
-            let fate = network.send(Moment::ZERO, envelope(number), &mut arrivals);
-            assert_eq!(fate, Fate::Held);
-        }
-        assert!(arrivals.is_empty());
-        let held: Vec<u64> = network.remove_rule(rule).iter().map(|e| e.number).collect();
-        assert_eq!(held, [1, 2, 3]);
-        assert_eq!(network.send(Moment::ZERO, envelope(4), &mut arrivals), Fate::Sent);
-    }
-
-    #[test]
-    fn a_drop_rule_lapses() {
-        let mut network = sound();
-        let everyone = NodeSet::first(3);
-        network.add_rule(everyone, everyone, Kinds::ALL, Verdict::Drop(2));
-        let mut arrivals = Vec::new();
-        let fates = [1, 2, 3].map(|n| network.send(Moment::ZERO, envelope(n), &mut arrivals));
-        assert_eq!(fates, [Fate::Dropped, Fate::Dropped, Fate::Sent]);
-    }
-
-    #[test]
-    fn a_clogged_link_releases_in_a_burst() {
-        let mut network = sound();
-        network.clog(MemberIndex(0), MemberIndex(1), Moment(1_000_000_000));
-        let mut arrivals = Vec::new();
-        for number in 0..10 {
-            network.send(Moment::ZERO, envelope(number), &mut arrivals);
-        }
-        assert_eq!(arrivals.len(), 10);
-        assert!(arrivals.iter().all(|(at, _)| *at >= Moment(1_000_000_000)));
-    }
-
-    #[test]
-    fn loss_doubling_replay_and_damage_happen_as_often_as_asked() {
-        let options = NetworkOptions {
-            loss_ppm: 200_000,
-            double_ppm: 100_000,
-            replay_ppm: 100_000,
-            damage_ppm: 100_000,
-            ..NetworkOptions::default()
-        };
-        let mut network = Network::new(3, options, 9);
-        let mut arrivals = Vec::new();
-        for number in 0..10_000 {
-            network.send(Moment(number), envelope(number), &mut arrivals);
-            for (_, envelope) in arrivals.drain(..) {
-                network.arrive(&envelope);
-            }
-        }
-        let counts = network.counts();
-        assert!((1_800..2_200).contains(&counts.lost), "{counts:?}");
-        assert!((1_300..1_900).contains(&counts.doubled), "{counts:?}");
-        assert!((600..1_000).contains(&counts.damaged), "{counts:?}");
-    }
-}

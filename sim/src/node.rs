@@ -30,6 +30,10 @@ pub struct Node {
     pub life: u32,
     /// It takes no turn before.
     pub paused_until: Moment,
+    /// Its timers go off no earlier.
+    pub starved_until: Moment,
+    /// How much longer its turns take, in the mean.
+    pub slow_nanos: u64,
     /// Whether the disk keeps its completions back.
     pub stalled: bool,
     /// The completions kept back.

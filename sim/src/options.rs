@@ -1,12 +1,15 @@
 //! The options of a run, all drawn from its seed (a swarm: runs differ in kind, not in degree).
 
 mod draw;
+mod fault;
 
 use std::fmt;
 use std::time::Duration;
 
 use synod_core::service::ServiceLimits;
 use synod_core::{Limits, Quorums, Timeouts};
+
+pub use fault::Fault;
 
 use crate::clock::ms;
 use crate::mischief::Withheld;
@@ -73,6 +76,16 @@ pub struct NetworkOptions {
     pub replay_nanos: u64,
     /// Flipped bits and cut frames.
     pub damage_ppm: u32,
+    /// Frames that get the tail of another one.
+    pub splice_ppm: u32,
+    /// Frames that reach another member.
+    pub misdirect_ppm: u32,
+    /// Frames of strangers: of another cluster, group, configuration, node or life of a disk.
+    pub foreign_ppm: u32,
+    /// Links that always lose and delay more than others.
+    pub uneven_ppm: u32,
+    /// Whether links remember what they carried, for floods.
+    pub remembers: bool,
     /// Frames under way on one link; more are lost.
     pub capacity: u32,
 }
@@ -115,6 +128,10 @@ pub struct ProcessOptions {
     pub doze_nanos: u64,
     /// How often a process dies right behind an action.
     pub die_at_action_ppm: u32,
+    /// How often timers are starved: what was due now comes late, and all that falls due meanwhile.
+    pub late_timer_ppm: u32,
+    /// How late, in the mean.
+    pub late_timer_nanos: u64,
 }
 
 /// How often faults begin, and how long they last, in the mean.
@@ -126,58 +143,6 @@ pub struct NemesisOptions {
     pub lasts_nanos: u64,
     /// How likely each fault is, in the order of [`Fault::ALL`].
     pub weights: [u32; Fault::COUNT],
-}
-
-/// The faults of the nemesis, in the order of their weights.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// One process dies and starts again later.
-    Crash,
-    /// All processes die.
-    CrashAll,
-    /// One process stops for a while.
-    Pause,
-    /// Two sides that do not hear each other.
-    Partition,
-    /// Some directions of some links are cut.
-    OneWay,
-    /// One link is cut and mended, again and again.
-    Flap,
-    /// Links are clogged and released in a burst.
-    Clog,
-    /// A disk stops answering for a while.
-    Stall,
-    /// A disk fails for good; the node is restarted.
-    FailDisk,
-    /// A clock jumps forward and changes its rate.
-    Clock,
-    /// Only one member still reaches all others.
-    Hub,
-    /// A node is shut down in order, and started again.
-    ShutDown,
-    /// A disk is replaced by an empty one: that member never votes again by itself (R10).
-    Wipe,
-}
-
-impl Fault {
-    /// How many there are.
-    pub const COUNT: usize = 13;
-    /// All of them, in the order of the weights.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Crash,
-        Self::CrashAll,
-        Self::Pause,
-        Self::Partition,
-        Self::OneWay,
-        Self::Flap,
-        Self::Clog,
-        Self::Stall,
-        Self::FailDisk,
-        Self::Clock,
-        Self::Hub,
-        Self::ShutDown,
-        Self::Wipe,
-    ];
 }
 
 /// What clients do.
@@ -262,6 +227,11 @@ impl Default for NetworkOptions {
             replay_ppm: 0,
             replay_nanos: 0,
             damage_ppm: 0,
+            splice_ppm: 0,
+            misdirect_ppm: 0,
+            foreign_ppm: 0,
+            uneven_ppm: 0,
+            remembers: false,
             capacity: 10_000,
         }
     }
@@ -309,6 +279,8 @@ impl Default for ProcessOptions {
             doze_ppm: 0,
             doze_nanos: 0,
             die_at_action_ppm: 0,
+            late_timer_ppm: 0,
+            late_timer_nanos: 0,
         }
     }
 }
@@ -317,7 +289,7 @@ impl ProcessOptions {
     /// The same speed, and no fault.
     #[must_use]
     pub const fn sound(self) -> Self {
-        Self { doze_ppm: 0, die_at_action_ppm: 0, ..self }
+        Self { doze_ppm: 0, die_at_action_ppm: 0, late_timer_ppm: 0, ..self }
     }
 }
 

@@ -30,7 +30,7 @@ use synod_log::Keep;
 use crate::checkers::{Heard, RequestKey};
 use crate::clock::{Moment, ms, nanos};
 use crate::kinds::{Kinds, MessageKind};
-use crate::network::{Envelope, Verdict};
+use crate::network::{Envelope, Made, Verdict};
 use crate::options::Options;
 use crate::trace::Lines;
 use crate::world::World;
@@ -372,7 +372,7 @@ impl Cluster {
         wire::encode(&header, &payload, &mut frame);
         let from = self.member(header.node).expect("a member");
         let frame = frame.freeze();
-        let envelope = Envelope { number: 0, from, to, kind, frame, honest: false };
+        let envelope = Envelope { number: 0, from, to, kind, frame, made: Made::Forged };
         let world = self.world();
         let now = world.now;
         world.network.force(now, envelope, &mut world.arrivals);

@@ -248,6 +248,7 @@ impl Run {
         world.trace.remark(world.now, MemberIndex(0), "heals", || {
             String::from("faults and clients end").into()
         });
+        self.nemesis.give_up(world);
         let whole = |world: &World| {
             let votes = world.members().filter(|member| !world.node(*member).wiped);
             votes.collect::<Vec<MemberIndex>>()
@@ -265,7 +266,7 @@ impl Run {
         for member in world.members() {
             world.set_stalled(member, false);
             world.finish_sync(member);
-            world.pause(member, world.now());
+            world.resume(member);
             let node = world.node(member);
             let ended = node.process.as_ref().is_some_and(|process| {
                 let asked = process.inbox.iter().any(|item| matches!(item, Item::ShutDown));
@@ -413,6 +414,11 @@ impl World {
         self.network.heal();
         self.options.disk = self.options.disk.sound();
         self.options.process = self.options.process.sound();
+        for member in self.members() {
+            self.mend_clock(member);
+            self.slow_down(member, 0);
+            self.nodes[member.place()].starved_until = Moment::ZERO;
+        }
     }
 }
 

@@ -6,16 +6,17 @@ use std::any::Any;
 use bytes::BytesMut;
 use synod_core::service::{Input, Outcome, Output};
 use synod_core::wire::{self, Payload};
-use synod_core::{Event, MemberIndex, Message, NodeSet, PeerMisbehaved};
+use synod_core::{Event, Header, MemberIndex, Message, NodeSet, PeerMisbehaved};
 
 use crate::app::{Answer, Ending};
 use crate::checkers::{Cursors, Heard, RequestKey};
 use crate::kinds::MessageKind;
 use crate::mischief::{Cause, Gate};
-use crate::network::Envelope;
+use crate::network::{Envelope, Made};
 use crate::node::{Item, Process, Read};
 use crate::options::DiskOptions;
 use crate::prng::Prng;
+use crate::strangers::{Standpoint, no_effect};
 use crate::trace::Told;
 use crate::violation::{Checked, Property, Violation, check};
 use crate::world::{DEADLINE, Happening, World};
@@ -156,13 +157,15 @@ impl World {
             Err(error) => {
                 check!(
                     Contract,
-                    !envelope.honest,
+                    !envelope.made.must_decode(),
                     "{envelope} does not decode as it was encoded: {error}"
                 );
                 return Ok(());
             }
         };
+        check!(Contract, envelope.made.must_decode(), "{envelope} is taken for a whole frame");
         let (header, payload) = decoded;
+        let before = Standpoint::of(service);
         let beat = match &payload {
             Payload::Replica(Message::Beat(beat)) => Some(*beat),
             Payload::Replica(_) | Payload::Service(_) => None,
@@ -176,34 +179,45 @@ impl World {
         if let (Ok(()), Some(beat)) = (taken, beat) {
             self.checkers.on_beat(member, envelope.from, &beat);
         }
+        if let Made::Foreign(stranger) = envelope.made {
+            // Whoever has stopped does not look at anything.
+            if service.replica().is_stopped() && taken.is_ok() {
+                return Ok(());
+            }
+            return no_effect(envelope, stranger, &taken, &before, &Standpoint::of(service));
+        }
         if let Err(fault) = taken {
             self.stats.blamed += 1;
             self.trace.tell(self.now, member, "blames", envelope.number, || {
                 let text = format!("{}: {fault}", Told::came(envelope).text);
                 Told { text, ..Told::came(envelope) }
             });
-            // Messages of an earlier run are late, not wrong, and a member whose disk was replaced
-            // is refused for good. Nothing else can be held against an honest member.
-            let late = match fault {
-                PeerMisbehaved::StaleBoot(..) => true,
-                PeerMisbehaved::StaleIncarnation(..) => self.nodes.iter().any(|node| node.wiped),
-                PeerMisbehaved::WrongCluster(_)
-                | PeerMisbehaved::WrongGroup(_)
-                | PeerMisbehaved::WrongEpoch(_)
-                | PeerMisbehaved::NotAMember(_)
-                | PeerMisbehaved::BadBallot(..)
-                | PeerMisbehaved::SlotsNotContiguous(..)
-                | PeerMisbehaved::TooLarge(_)
-                | PeerMisbehaved::MalformedRequests(_) => false,
-            };
+            let late = self.is_late(&fault);
             check!(
                 Contract,
-                late || !envelope.honest,
+                late || !envelope.made.is_honest(),
                 "member {} blames the honest {envelope}: {fault}",
                 member.0
             );
         }
         Ok(())
+    }
+
+    /// Messages of an earlier run are late, not wrong, and a member whose disk was replaced is
+    /// refused for good. Nothing else can be held against an honest member.
+    fn is_late(&self, fault: &PeerMisbehaved) -> bool {
+        match fault {
+            PeerMisbehaved::StaleBoot(..) => true,
+            PeerMisbehaved::StaleIncarnation(..) => self.nodes.iter().any(|node| node.wiped),
+            PeerMisbehaved::WrongCluster(_)
+            | PeerMisbehaved::WrongGroup(_)
+            | PeerMisbehaved::WrongEpoch(_)
+            | PeerMisbehaved::NotAMember(_)
+            | PeerMisbehaved::BadBallot(..)
+            | PeerMisbehaved::SlotsNotContiguous(..)
+            | PeerMisbehaved::TooLarge(_)
+            | PeerMisbehaved::MalformedRequests(_) => false,
+        }
     }
 
     fn take_read(&mut self, member: MemberIndex, process: &mut Process, read: Read) -> Checked {
@@ -430,7 +444,7 @@ impl World {
     fn send(
         &mut self,
         member: MemberIndex,
-        header: &synod_core::Header,
+        header: &Header,
         to: NodeSet,
         payload: &Payload<'_>,
     ) -> Checked {
@@ -453,12 +467,15 @@ impl World {
                 to: receiver,
                 kind,
                 frame: frame.clone(),
-                honest: true,
+                made: Made::Honest,
             };
             let fate = self.network.send(self.now, envelope, &mut self.arrivals);
             self.trace.tell(self.now, member, "sends", number, || {
                 Told::sent(number, receiver, payload, fate)
             });
+        }
+        if let Some((stranger, header)) = self.network.stranger(header) {
+            self.send_as_stranger(member, to, payload, stranger, &header);
         }
         self.post_arrivals();
         Ok(())

@@ -20,7 +20,7 @@ use crate::machine::{Ledger, Machine};
 use crate::mischief::{Cause, Gate, Strikes};
 use crate::network::{Change, Envelope, Network};
 use crate::node::{Item, Node, Process, Read};
-use crate::options::{DiskOptions, Options};
+use crate::options::{DiskOptions, Options, ProcessOptions};
 use crate::prng::Prng;
 use crate::trace::{Lines, Told, Trace};
 use crate::violation::{Property, Violation};
@@ -81,6 +81,8 @@ pub struct World {
     pub(crate) stats: Stats,
     pub(crate) process_prng: Prng,
     pub(crate) disk_prng: Prng,
+    /// What came later draws from a stream of its own.
+    pub(crate) quirk_prng: Prng,
     pub(crate) gate: Gate,
     pub(crate) next_frame: u64,
     pub(crate) arrivals: Vec<(Moment, Envelope)>,
@@ -139,6 +141,8 @@ impl World {
                 wiped: false,
                 life: 0,
                 paused_until: Moment::ZERO,
+                starved_until: Moment::ZERO,
+                slow_nanos: 0,
                 stalled: false,
                 kept_back: Vec::new(),
                 process: None,
@@ -155,6 +159,7 @@ impl World {
             stats: Stats::default(),
             process_prng: Prng::new(options.seed, "process"),
             disk_prng: Prng::new(options.seed, "disk"),
+            quirk_prng: Prng::new(options.seed, "quirks"),
             gate: Gate::new(options.withheld.clone()),
             next_frame: 1,
             arrivals: Vec::new(),
@@ -341,8 +346,11 @@ impl World {
 
     /// Schedules a turn, unless one is scheduled.
     pub(crate) fn wake(&mut self, member: MemberIndex) {
-        let delay = self.process_prng.exponential(self.options.process.turn_nanos);
+        let mut delay = self.process_prng.exponential(self.options.process.turn_nanos);
         let node = &mut self.nodes[member.place()];
+        if node.slow_nanos > 0 {
+            delay += self.quirk_prng.exponential(node.slow_nanos);
+        }
         let at = self.now.plus(delay).max(node.paused_until);
         let life = node.life;
         let Some(process) = &mut node.process else { return };
@@ -399,7 +407,17 @@ impl World {
         if node.life != life || process.timer_at > now {
             return;
         }
+        let ProcessOptions { late_timer_ppm, late_timer_nanos, .. } = self.options.process;
+        if self.gate.strikes(Cause::LateTimer, self.quirk_prng.chance(late_timer_ppm)) {
+            node.starved_until = now.plus(self.quirk_prng.exponential(late_timer_nanos));
+        }
         process.timer_at = Moment::NEVER;
+        if node.starved_until > now {
+            let at = node.starved_until;
+            process.timer_at = at;
+            self.schedule(at, Happening::Timer { member, life });
+            return;
+        }
         self.give(member, Item::Deadline);
     }
 
@@ -521,7 +539,8 @@ impl World {
     pub(crate) fn set_timer(&mut self, member: MemberIndex, process: &mut Process) {
         let deadline: Instant = process.service.deadline();
         let node = &self.nodes[member.place()];
-        let at = node.clock.reaches(deadline).max(self.now.plus(1));
+        let earliest = self.now.plus(1).max(node.starved_until);
+        let at = node.clock.reaches(deadline).max(earliest);
         if deadline == Instant::NEVER || at >= process.timer_at {
             return;
         }

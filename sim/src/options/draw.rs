@@ -23,7 +23,7 @@ impl Options {
         let drawn = ms(prng.within(2_000, 15_000));
         let timeouts = draw_timeouts(&mut prng);
         let limits = draw_limits(&mut prng);
-        Self {
+        let mut options = Self {
             seed,
             nodes,
             quorums: draw_quorums(&mut prng, nodes),
@@ -42,9 +42,36 @@ impl Options {
             client: draw_client(seed, &mut prng, &limits, &timeouts),
             sparse_ids: prng.chance(300_000),
             withheld: Withheld::default(),
-        }
+        };
+        draw_more(&mut Prng::new(seed, "more options"), &mut options);
+        options
     }
 }
+
+/// What came later: drawn behind everything else, from a stream of its own.
+fn draw_more(prng: &mut Prng, options: &mut Options) {
+    let beat = nanos(options.timeouts.heartbeat);
+    let network = &mut options.network;
+    network.splice_ppm = sometimes(prng, 20_000);
+    network.misdirect_ppm = sometimes(prng, 50_000);
+    network.foreign_ppm = sometimes(prng, 20_000);
+    network.uneven_ppm = sometimes(prng, 500_000);
+    network.remembers = prng.chance(500_000);
+    let process = &mut options.process;
+    process.late_timer_ppm = sometimes(prng, 50_000);
+    process.late_timer_nanos = beat * prng.within(1, 40);
+    let often = prng.pick(&[100_000, 300_000, 600_000]);
+    for weight in &mut options.nemesis.weights[FIRST_FAULTS..] {
+        *weight = if prng.chance(often) { prng.within(1, 10) as u32 } else { 0 };
+    }
+    if prng.chance(50_000) {
+        // What is on its way is asked for again and again.
+        options.timeouts.resend = ms(1);
+    }
+}
+
+/// The faults whose weights are drawn with the other options.
+const FIRST_FAULTS: usize = Fault::LoseKind as usize;
 
 /// Zero half of the time, else up to `most`, small ones as likely as large ones.
 fn sometimes(prng: &mut Prng, most: u32) -> u32 {
@@ -110,6 +137,7 @@ fn draw_network(prng: &mut Prng, timeouts: &Timeouts) -> NetworkOptions {
         replay_nanos: beat * prng.within(10, 200),
         damage_ppm: sometimes(prng, 50_000),
         capacity: prng.pick(&[4, 16, 64, 1_000, 10_000, 10_000, 10_000]),
+        ..NetworkOptions::default()
     }
 }
 
@@ -140,13 +168,14 @@ fn draw_process(prng: &mut Prng, timeouts: &Timeouts) -> ProcessOptions {
         doze_ppm: sometimes(prng, 5_000),
         doze_nanos: beat * prng.within(1, 40),
         die_at_action_ppm: sometimes(prng, 2_000),
+        ..ProcessOptions::default()
     }
 }
 
 fn draw_nemesis(prng: &mut Prng, timeouts: &Timeouts) -> NemesisOptions {
     let election = nanos(timeouts.election);
     let mut weights = [0; Fault::COUNT];
-    for weight in &mut weights {
+    for weight in &mut weights[..FIRST_FAULTS] {
         // Leaving half of the faults out lets the others act for long enough to matter.
         *weight = if prng.chance(500_000) { 0 } else { prng.within(1, 10) as u32 };
     }

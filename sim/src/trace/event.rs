@@ -124,14 +124,14 @@ impl Told {
     /// A message that came.
     #[must_use]
     pub fn came(envelope: &Envelope) -> Self {
-        let Envelope { number, from, kind, honest, .. } = envelope;
-        let harm = if *honest { "" } else { "  not as it was sent" };
+        let Envelope { number, from, kind, made, .. } = envelope;
+        let harm = if made.is_honest() { String::new() } else { format!("  {made}") };
         Self {
             text: format!("← m{} {kind}  #{number}{harm}", from.0),
             message: Some(*number),
             kind: Some(*kind),
             peer: Some(*from),
-            harmed: !honest,
+            harmed: !made.is_honest(),
             ..Self::default()
         }
     }
