@@ -17,5 +17,6 @@ pub mod plan;
 pub mod record;
 pub mod replay;
 pub mod replica;
+pub mod resp;
 pub mod shorten;
 pub mod wire;

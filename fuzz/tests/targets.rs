@@ -10,7 +10,7 @@ use std::time::Duration;
 use bolero::check;
 use synod_fuzz::plan::{Many, RecordPlan};
 use synod_fuzz::shorten::{Story, attempt, shortest};
-use synod_fuzz::{log, record, replay, replica, wire};
+use synod_fuzz::{log, record, replay, replica, resp, wire};
 
 /// Inputs per target.
 const ITERATIONS: usize = 20_000;
@@ -171,4 +171,46 @@ fn no_directory_makes_a_log_panic() {
         .with_arbitrary::<log::Forged>()
         .for_each(|case| opened.count(log::forged(case)));
     opened.assert("a log with records in it");
+}
+
+#[test]
+fn any_client_gets_the_same_answers_however_the_network_cuts() {
+    let [command, inline, fault, request, answered] = [const { Reached::none() }; 5];
+    check!()
+        .with_iterations(ITERATIONS / 4)
+        .with_max_len(1024)
+        .with_arbitrary::<resp::Case>()
+        .for_each(|case| {
+            let reached = resp::resp(case);
+            command.count(reached.command);
+            inline.count(reached.inline);
+            fault.count(reached.fault);
+            request.count(reached.request);
+            answered.count(reached.answered);
+        });
+    command.assert("a command");
+    inline.assert("an inline command");
+    fault.assert("a fault of the protocol");
+    request.assert("a request to submit");
+    answered.assert("an answer at once");
+}
+
+#[test]
+fn any_bytes_as_requests_of_the_store() {
+    let taken = Reached::none();
+    check!()
+        .with_iterations(ITERATIONS)
+        .with_max_len(64)
+        .for_each(|bytes: &[u8]| taken.count(resp::request(bytes)));
+    taken.assert("a request");
+}
+
+#[test]
+fn any_bytes_as_answers_of_a_server() {
+    let taken = Reached::none();
+    check!()
+        .with_iterations(ITERATIONS)
+        .with_max_len(64)
+        .for_each(|bytes: &[u8]| taken.count(resp::replies(bytes) > 0));
+    taken.assert("an answer");
 }
