@@ -2,7 +2,6 @@
 //! The log is the production one, on a simulated device.
 
 use synod_core::MemberIndex;
-use synod_log::OpenError;
 use synod_sim::kinds::{Kinds, MessageKind};
 use synod_sim::ms;
 use synod_sim::scenario::Cluster;
@@ -57,32 +56,6 @@ fn a_torn_tail_is_cut_off_for_good() {
         t.assert_one_log();
         assert_eq!(t.log(r2).len(), 10, "seed {seed}");
     }
-}
-
-/// S36 (ii): a flipped bit in the middle of what was durable is damage, not the end of the log:
-/// the member does not start, and says where.
-#[test]
-fn damage_in_the_middle_is_not_taken_for_the_end() {
-    let mut t = Cluster::of(3).seed(1_200).with_leader();
-    let [r1, r2, _] = t.by_role();
-    t.decide(["a", "b", "c", "d", "e", "f"]);
-    t.settle();
-    t.crash(r2);
-    t.restart(r2);
-    t.settle();
-    t.crash(r2);
-    let disk = &mut t.world().node_mut(r2).disk;
-    let name = "00000000.seg";
-    let contents = disk.device().contents(name).expect("the first segment");
-    let body = contents.iter().rposition(|byte| *byte == b'b').expect("a value in the log");
-    assert!(disk.device().rot(name, body as u64, 1));
-    match disk.recover() {
-        Err(OpenError::Damaged(damage)) => assert_eq!(damage.file, "simulated disk/00000000.seg"),
-        Err(other) => panic!("it says {other}"),
-        Ok(_) => panic!("it starts without what it voted for"),
-    }
-    t.propose(r1, ["g"]);
-    t.run_until(|t| t.is_acknowledged("g"));
 }
 
 /// S41 and S43: power cuts at every point of a write, on one member, on a majority and on all at
