@@ -42,6 +42,7 @@ pub mod panics;
 pub mod plan;
 pub mod prng;
 pub mod scenario;
+pub mod shrink;
 pub mod steps;
 mod strangers;
 pub mod swarm;

@@ -158,10 +158,10 @@ impl Strikes {
         self.0[cause.place()]
     }
 
-    /// How many there were of all causes but one.
+    /// How many there were of all causes.
     #[must_use]
-    pub fn but(&self, cause: Cause) -> u64 {
-        self.0.iter().sum::<u64>() - self.of(cause)
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
     }
 
     /// These and those of another gate.
@@ -206,6 +206,16 @@ impl Withheld {
             }
         }
         *spans = merged;
+    }
+
+    /// Withholds nothing of `cause`.
+    pub fn clear(&mut self, cause: Cause) {
+        if let Some(spans) = self.spans.get_mut(cause.place()) {
+            spans.clear();
+        }
+        if self.spans.iter().all(Vec::is_empty) {
+            self.spans.clear();
+        }
     }
 
     /// Whether this one is withheld.

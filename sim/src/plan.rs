@@ -308,6 +308,13 @@ impl Plan {
         Ok(())
     }
 
+    /// Leaves to the seed what it set.
+    pub fn unset(&mut self, name: &str) {
+        if let Ok(place) = Setting::place(name) {
+            self.settings.remove(&place);
+        }
+    }
+
     /// What it sets, if it does.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<u64> {

@@ -1,7 +1,9 @@
 //! What the command line says, judged against what the command takes.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use synod_sim::near;
 use synod_sim::plan::Plan;
@@ -173,6 +175,17 @@ impl Arguments {
     pub(crate) fn jobs(&self) -> Result<usize, String> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(self.number("--jobs")?.unwrap_or(cores.min(2)).clamp(1, 256))
+    }
+
+    /// How long `--minutes` or `--seconds` say.
+    pub(crate) fn lasts(&self) -> Result<Option<Duration>, String> {
+        let minutes = self.number::<u64>("--minutes")?.map(|minutes| minutes.saturating_mul(60));
+        Ok(minutes.or(self.number("--seconds")?).map(Duration::from_secs))
+    }
+
+    /// The file of `--out`, or `otherwise`.
+    pub(crate) fn out(&self, otherwise: impl FnOnce() -> String) -> PathBuf {
+        self.get("--out").map_or_else(|| otherwise().into(), PathBuf::from)
     }
 }
 

@@ -6,6 +6,7 @@ mod arguments;
 mod progress;
 mod replay;
 mod run;
+mod shrink;
 
 use std::process::ExitCode;
 
@@ -17,7 +18,7 @@ use arguments::{Arguments, Command};
 /// What a command led to: whether everything passed, or the mistake of the caller.
 type Outcome = Result<bool, String>;
 
-static COMMANDS: [Command; 2] = [run::COMMAND, replay::COMMAND];
+static COMMANDS: [Command; 3] = [run::COMMAND, replay::COMMAND, shrink::COMMAND];
 
 /// Does what the arguments say.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {

@@ -1,6 +1,6 @@
 //! `run`: many seeds.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use synod_sim::plan::Plan;
 use synod_sim::sweep::{self, Failure, Goal, Sweep};
@@ -58,14 +58,12 @@ fn run(arguments: &Arguments) -> Outcome {
 
 /// How much the command line asks for.
 fn goal(arguments: &Arguments) -> Result<Option<Goal>, String> {
-    let minutes = arguments.number::<u64>("--minutes")?.map(|minutes| minutes.saturating_mul(60));
-    let seconds = minutes.or(arguments.number("--seconds")?);
-    match (arguments.seeds()?, seconds) {
+    match (arguments.seeds()?, arguments.lasts()?) {
         (Some(_), Some(_)) => Err("`--seeds` or a time, not both".into()),
         (Some(seeds), None) => Ok(Some(Goal::Seeds(seeds))),
-        (None, Some(seconds)) => {
+        (None, Some(lasts)) => {
             let from = arguments.number("--from")?.unwrap_or_else(any_seed);
-            Ok(Some(Goal::Time { from, lasts: Duration::from_secs(seconds) }))
+            Ok(Some(Goal::Time { from, lasts }))
         }
         (None, None) => Ok(None),
     }
