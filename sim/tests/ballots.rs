@@ -277,6 +277,33 @@ fn a_higher_ballot_that_the_quorum_does_not_know_is_overwritten() {
     }
 }
 
+/// An accept that comes behind a higher promise is refused: the deposed leader gets no vote more,
+/// and what it proposed was not chosen.
+#[test]
+fn an_accept_behind_a_higher_promise_is_refused() {
+    for seed in 0..8 {
+        let mut t = Cluster::of(3).seed(380 + seed).with_leader();
+        let [r1, r2, r3] = t.by_role();
+        t.settle();
+        let (slot, low) = (t.next_slot(r1), t.promised(r1));
+        let late = t.hold(r1, [r2, r3], MessageKind::Accept);
+        t.propose(r1, ["x"]);
+        t.run_until(|t| t.voters(slot, low) == NodeSet::of(r1));
+        t.isolate(r1);
+        let votes = t.hold([r2, r3], [r2, r3], MessageKind::Accept);
+        t.elect(r2);
+        t.heal();
+        t.release(late);
+        t.run_for(ms(20));
+        assert_eq!(t.voters(slot, low), NodeSet::of(r1), "a vote below what was promised");
+        t.release(votes);
+        t.decide(["y"]);
+        t.settle();
+        t.assert_one_log();
+        assert_ne!(t.slot_of("x"), Some(slot));
+    }
+}
+
 /// S13: a slot that two of five have was not acknowledged, whoever counts.
 #[test]
 fn two_of_five_do_not_decide() {

@@ -390,6 +390,75 @@ fn a_member_that_returns_after_long_disturbs_nobody() {
     assert_eq!(t.log(c).len(), 300);
 }
 
+/// S22, as far as there are requests and no reads: a slot is decided, only the leader knows, and it
+/// dies. The next leader is none, for those who ask, before it has decided everything that may have
+/// been decided before; what is asked of it comes behind.
+#[test]
+fn a_new_leader_first_decides_what_may_have_been_decided() {
+    for seed in 0..8 {
+        let mut t = Cluster::of(3).seed(40 + seed).with_leader();
+        let [r1, r2, r3] = t.by_role();
+        t.settle();
+        let news = [MessageKind::Notice, MessageKind::Beat, MessageKind::Learned];
+        let quiet = t.hold(r1, [r2, r3], news);
+        t.propose(r1, ["five"]);
+        t.run_until(|t| t.is_acknowledged("five"));
+        let slot = t.slot_of("five").expect("decided");
+        t.crash(r1);
+        t.discard(quiet);
+        assert!(t.decided(r2) <= slot && t.decided(r3) <= slot);
+        let votes = t.hold([r2, r3], [r2, r3], MessageKind::Accepted);
+        t.run_until(|t| t.leads(r2) || t.leads(r3));
+        let next = t.leader().expect("one of them leads");
+        t.propose(next, ["read"]);
+        t.run_for(ms(300));
+        let is_established = |t: &mut Cluster| {
+            t.world().service(next).is_some_and(|service| service.replica().is_established())
+        };
+        assert!(!is_established(&mut t), "it answers before it knows what was decided");
+        assert_eq!(t.heard("read"), None);
+        t.release(votes);
+        t.run_until(|t| t.is_acknowledged("read"));
+        assert!(is_established(&mut t));
+        assert!(t.slot_of("read") > Some(slot));
+        t.restart(r1);
+        t.settle();
+        t.assert_same_log(["five", "read"]);
+    }
+}
+
+/// S24, as far as there are no leases: a leader is stopped for long, or its clock runs at half
+/// speed, while another leads and decides. When it goes on it acknowledges nothing by itself, and
+/// everything that it was asked meanwhile comes behind.
+#[test]
+fn a_leader_that_was_stopped_decides_nothing_alone() {
+    for seed in 0..8 {
+        let mut t = Cluster::of(3).seed(60 + seed).with_leader();
+        let [r1, r2, r3] = t.by_role();
+        t.decide(["a"]);
+        t.settle();
+        if seed % 2 == 0 {
+            t.pause(r1, ms(3_000));
+        } else {
+            t.world().adjust_clock(r1, 0, 500_000);
+            t.isolate(r1);
+        }
+        t.run_for(ms(1));
+        t.propose(r1, ["x"]);
+        t.run_until(|t| t.leads(r2) || t.leads(r3));
+        let next = t.leader().filter(|leader| *leader != r1).expect("another leads");
+        t.propose(next, ["w"]);
+        t.run_until(|t| t.is_acknowledged("w"));
+        assert!(!t.is_acknowledged("x"), "it decides although another leads");
+        t.run_for(ms(3_000));
+        t.heal();
+        t.settle();
+        t.assert_one_log();
+        assert!(t.slot_of("x").is_none_or(|slot| Some(slot) > t.slot_of("w")));
+        assert!(t.heard("x").is_some());
+    }
+}
+
 /// Duelling proposers: when all campaign at once, one wins soon.
 #[test]
 fn duels_end() {
