@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cluster;
 mod forge;
 pub mod log;
 pub mod plan;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bolero::check;
 use synod_fuzz::plan::{Many, RecordPlan};
 use synod_fuzz::shorten::{Story, attempt, shortest};
-use synod_fuzz::{log, record, replay, replica, resp, wire};
+use synod_fuzz::{cluster, log, record, replay, replica, resp, wire};
 
 /// Inputs per target.
 const ITERATIONS: usize = 20_000;
@@ -213,4 +213,32 @@ fn any_bytes_as_answers_of_a_server() {
         .with_max_len(64)
         .for_each(|bytes: &[u8]| taken.count(resp::replies(bytes) > 0));
     taken.assert("an answer");
+}
+
+#[test]
+fn no_schedule_makes_a_cluster_disagree_or_stop() {
+    let [delivered, copied, completed, died] = [const { Reached::none() }; 4];
+    let [wiped, second_leader, applied] = [const { Reached::none() }; 3];
+    check!()
+        .with_iterations(ITERATIONS / 100)
+        .with_shrink_time(Duration::ZERO)
+        .with_max_len(1024)
+        .with_arbitrary::<cluster::Case>()
+        .for_each(|case| {
+            let reached = tell(case, cluster::cluster);
+            delivered.count(reached.delivered);
+            copied.count(reached.copied);
+            completed.count(reached.completed);
+            died.count(reached.died);
+            wiped.count(reached.wiped);
+            second_leader.count(reached.second_leader);
+            applied.count(reached.applied > 4);
+        });
+    delivered.assert("a message chosen to arrive");
+    copied.assert("a message that arrived twice");
+    completed.assert("a write chosen to complete");
+    died.assert("a death");
+    wiped.assert("a disk replaced");
+    second_leader.assert("a second leader");
+    applied.assert("several requests applied");
 }

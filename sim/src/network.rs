@@ -376,6 +376,13 @@ impl Network {
         }
     }
 
+    /// Takes the `nth` of what a rule holds out of its hands.
+    pub fn take_held(&mut self, id: u32, nth: usize) -> Option<Envelope> {
+        let mut places = self.held.iter().enumerate().filter(|(_, (rule, _))| *rule == id);
+        let (place, _) = places.nth(nth)?;
+        Some(self.held.remove(place).1)
+    }
+
     /// What a rule holds.
     pub fn held(&self, id: u32) -> impl Iterator<Item = &Envelope> {
         self.held.iter().filter(move |(rule, _)| *rule == id).map(|(_, envelope)| envelope)
