@@ -73,6 +73,8 @@ contract_names! {
     C2BallotFresh,
     /// C3: nothing is proposed behind an open barrier.
     C3BarrierFirst,
+    /// C4: a replica that says that nothing is due has forgotten nothing.
+    C4NothingForgotten,
     /// C7: slots are delivered once, in order, and only when decided.
     C7DeliveredInOrder,
     /// C7: `base <= marked <= decided <= end` and `applied <= delivered`.

@@ -125,7 +125,9 @@ pub use error::{ConfigError, PeerMisbehaved, Refusal, Refused};
 pub use event::Event;
 pub use header::{Epoch, Header};
 pub use message::{Beat, Message};
-pub use node::{Boot, ClusterId, GroupId, Incarnation, MEMBERS_MAX, MemberIndex, NodeId, NodeSet};
+pub use node::{
+    Boot, ClusterId, GroupId, Incarnation, MEMBERS_MAX, MemberIndex, Members, NodeId, NodeSet,
+};
 pub use quorum::{Quorums, reached_by};
 pub use recovered::Recovered;
 pub use replica::{Replica, Standing};

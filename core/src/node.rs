@@ -97,8 +97,26 @@ impl NodeSet {
     }
 
     /// The members, by index.
-    pub fn iter(self) -> impl Iterator<Item = MemberIndex> {
-        (0..16u8).map(MemberIndex).filter(move |member| self.contains(*member))
+    #[must_use]
+    pub const fn iter(self) -> Members {
+        Members(self.0)
+    }
+}
+
+/// The members of a [`NodeSet`], by index.
+#[derive(Clone, Debug)]
+pub struct Members(u16);
+
+impl Iterator for Members {
+    type Item = MemberIndex;
+
+    fn next(&mut self) -> Option<MemberIndex> {
+        if self.0 == 0 {
+            return None;
+        }
+        let lowest = self.0.trailing_zeros();
+        self.0 &= self.0 - 1;
+        Some(MemberIndex(lowest as u8))
     }
 }
 

@@ -12,6 +12,7 @@ mod phase1;
 mod phase2;
 mod recovery;
 mod roster;
+mod signs;
 mod timers;
 mod view;
 mod writes;
@@ -23,6 +24,7 @@ use peer::Peer;
 use phase1::Phase1;
 use phase2::Phase2;
 use roster::Roster;
+use signs::{Sign, Signs};
 use writes::Writes;
 
 use crate::window::{RunLimit, Window};
@@ -31,7 +33,7 @@ use crate::{
     Message, PeerMisbehaved, Recovered, Refusal, Refused, Slot,
 };
 
-pub(crate) use due::Ahead;
+pub(crate) use due::Due;
 pub use view::Standing;
 
 /// One member of one group: proposer, acceptor and learner ("Paxos Made Simple", section 2).
@@ -58,6 +60,7 @@ pub struct Replica<D> {
     election: Election,
     roster: Roster,
     writes: Writes,
+    signs: Signs,
     /// By [`MemberIndex`]; the places beyond the members and the own one stay unused.
     peers: [Peer; MEMBERS_MAX],
 }
@@ -105,10 +108,12 @@ impl<D: Decree> Replica<D> {
         let outcome = match event {
             Event::Received { header, message } => self.on_received(&header, message),
             Event::PeerUp { peer } => {
+                self.signs.raise_all();
                 self.on_peer_up(peer);
                 Ok(())
             }
             Event::PeerDown { peer } => {
+                self.signs.raise_all();
                 self.on_peer_down(peer);
                 Ok(())
             }
@@ -125,6 +130,7 @@ impl<D: Decree> Replica<D> {
                 Ok(())
             }
             Event::CaughtUp { to, end } => {
+                self.signs.raise(Sign::Serve);
                 self.on_caught_up(to, end);
                 Ok(())
             }
@@ -167,6 +173,8 @@ impl<D: Decree> Replica<D> {
         if !self.is_stranger(header, from) {
             self.peers[from.place()].heard_at = Some(self.now);
         }
+        // What a leader owes to a peer depends on hearing it.
+        self.signs.raise(Sign::Accept);
         match message {
             Message::Beat(beat) => self.on_beat(from, beat),
             Message::Prepare { ballot, from: slot } => self.on_prepare(from, ballot, slot),

@@ -1,6 +1,7 @@
 //! The acceptor: promises and accepts, and reports what is durable (R1, R2, R3, R7).
 
 use super::Replica;
+use super::signs::Sign;
 use crate::contracts::{ensures, requires};
 use crate::{Action, Ballot, Decree, MemberIndex, Message, NodeSet, Proposal, Slot, WriteId};
 
@@ -62,6 +63,7 @@ impl<D: Decree> Replica<D> {
     pub(super) fn on_prepare(&mut self, from: MemberIndex, ballot: Ballot, slot: Slot) {
         if ballot < self.acceptor.promised {
             self.peers[from.place()].nack = Some(ballot);
+            self.signs.raise(Sign::Nack);
             return;
         }
         if ballot > self.acceptor.promised {
@@ -72,6 +74,7 @@ impl<D: Decree> Replica<D> {
         let next = slot.max(self.learner.decided);
         let limit = self.window.end().max(next);
         self.acceptor.report = Some(Report { to: from, next, limit });
+        self.signs.raise(Sign::Part);
     }
 
     /// Promises a ballot: everything lower is refused from here on.
@@ -80,6 +83,7 @@ impl<D: Decree> Replica<D> {
     /// stays in the window and is reported, whatever the cursors say (R7).
     pub(super) fn promise(&mut self, ballot: Ballot) {
         requires!(C1PromiseMonotonic, ballot > self.acceptor.promised);
+        self.signs.raise_all();
         self.acceptor.promised = ballot;
         self.acceptor.accepted = self.learner.decided;
         self.acceptor.durable = self.learner.marked;
@@ -101,12 +105,14 @@ impl<D: Decree> Replica<D> {
         peer.decided = peer.decided.max(notice);
         if ballot < self.acceptor.promised {
             peer.nack = Some(ballot);
+            self.signs.raise(Sign::Nack);
             return;
         }
         if ballot > self.acceptor.promised {
             self.promise(ballot);
         }
         self.hear_leader(ballot, None);
+        self.signs.raise(Sign::Accepted);
         let before = self.acceptor.accepted;
         if first > before {
             // R1: in order only. Either accepts were lost, or this replica lags behind what the

@@ -5,6 +5,7 @@
 
 use super::Replica;
 use super::learner::Ask;
+use super::signs::Sign;
 use crate::{Action, Decree, MemberIndex, Message, NodeId, NodeSet, Slot};
 
 impl<D: Decree> Replica<D> {
@@ -12,6 +13,7 @@ impl<D: Decree> Replica<D> {
     pub(super) fn ask(&mut self, peer: MemberIndex) {
         if self.learner.ask.is_none() && self.may_ask() {
             self.learner.ask = Some(Ask { peer, since: self.now, sent: false });
+            self.signs.raise(Sign::Ask);
         }
     }
 
@@ -52,6 +54,7 @@ impl<D: Decree> Replica<D> {
     /// A peer asks for chosen decrees.
     pub(super) fn on_learn(&mut self, from: MemberIndex, slot: Slot) {
         self.peers[from.place()].asks = Some(slot);
+        self.signs.raise(Sign::Serve);
     }
 
     /// The host served a peer from the log.

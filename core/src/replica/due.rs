@@ -3,12 +3,14 @@
 //! `due` looks and `take` advances: one function that did both could not lend (E0499).
 
 use super::Replica;
+use super::signs::{Sign, Signs};
 use super::writes::Next;
+use crate::contracts::ensures;
 use crate::{Action, Decree, MemberIndex, Message, NodeSet, Slot};
 
 /// The action that is due.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Due {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Due {
     Leader,
     Accept(MemberIndex),
     Accepted(MemberIndex),
@@ -22,77 +24,61 @@ pub(super) enum Due {
     Deliver(Slot, Slot),
 }
 
-/// What the next [`Replica::poll`] will return, for the service: it takes decrees itself and lends
-/// everything else on, which one loop over `poll` could not do (E0499).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Ahead {
-    Nothing,
-    /// `Deliver` or `DeliverFromLog`.
-    Delivery,
-    Other,
-}
-
 impl<D: Decree> Replica<D> {
-    /// Looks at what is due without taking it.
-    pub(crate) fn lies_ahead(&self) -> Ahead {
-        match self.due() {
-            None => Ahead::Nothing,
-            Some(Due::Deliver(..)) => Ahead::Delivery,
-            Some(
-                Due::Leader
-                | Due::Accept(_)
-                | Due::Accepted(_)
-                | Due::Part(_)
-                | Due::Prepare
-                | Due::Nack(_)
-                | Due::Ask(_)
-                | Due::Beat(_)
-                | Due::Write(_)
-                | Due::Serve(_),
-            ) => Ahead::Other,
+    /// What is due first. Sends come before writes: they overlap the own disk (C9).
+    pub(crate) fn due(&mut self) -> Option<Due> {
+        let mut found = None;
+        while let Some(sign) = self.signs.first() {
+            found = self.look(sign);
+            if found.is_some() {
+                break;
+            }
+            self.signs.lower(sign);
         }
+        ensures!(C4NothingForgotten, found.is_none() => self.look_everywhere().is_none());
+        found
     }
 
-    /// Sends come before writes: they overlap the own disk (C9).
-    pub(super) fn due(&self) -> Option<Due> {
-        if self.election.announced != self.visible_leader() {
-            return Some(Due::Leader);
+    /// What is due first, without a hint where to look.
+    fn look_everywhere(&self) -> Option<Due> {
+        let mut signs = Signs::ALL;
+        while let Some(sign) = signs.first() {
+            if let Some(due) = self.look(sign) {
+                return Some(due);
+            }
+            signs.lower(sign);
         }
-        if self.stopped {
+        None
+    }
+
+    /// Looks whether an action of one kind is due.
+    fn look(&self, sign: Sign) -> Option<Due> {
+        if self.stopped && sign != Sign::Leader {
             return None;
         }
-        self.due_message()
-            .or_else(|| self.write_is_due().map(Due::Write))
-            .or_else(|| self.deliverable().map(|(from, end)| Due::Deliver(from, end)))
-            .or_else(|| self.servable().map(Due::Serve))
-    }
-
-    fn due_message(&self) -> Option<Due> {
-        if let Some(member) = self.accept_is_due() {
-            return Some(Due::Accept(member));
+        match sign {
+            Sign::Leader => {
+                (self.election.announced != self.visible_leader()).then_some(Due::Leader)
+            }
+            Sign::Accept => self.accept_is_due().map(Due::Accept),
+            Sign::Accepted if !self.accepted_is_due() => None,
+            Sign::Accepted => self.owner_of_promise().map(Due::Accepted),
+            Sign::Part => self.part_is_due().map(Due::Part),
+            Sign::Prepare => self.prepare_is_due().then_some(Due::Prepare),
+            Sign::Nack => self.others().find(|member| self.nack_is_due(*member)).map(Due::Nack),
+            Sign::Ask => {
+                let ask = self.learner.ask.filter(|ask| !ask.sent);
+                ask.map(|ask| Due::Ask(ask.peer))
+            }
+            Sign::Beat => self.beat_is_due().map(Due::Beat),
+            Sign::Write => self.write_is_due().map(Due::Write),
+            Sign::Deliver => self.deliverable().map(|(from, end)| Due::Deliver(from, end)),
+            Sign::Serve => self.servable().map(Due::Serve),
         }
-        if self.accepted_is_due()
-            && let Some(leader) = self.owner_of_promise()
-        {
-            return Some(Due::Accepted(leader));
-        }
-        if let Some(end) = self.part_is_due() {
-            return Some(Due::Part(end));
-        }
-        if self.prepare_is_due() {
-            return Some(Due::Prepare);
-        }
-        if let Some(member) = self.others().find(|member| self.nack_is_due(*member)) {
-            return Some(Due::Nack(member));
-        }
-        if let Some(ask) = self.learner.ask.filter(|ask| !ask.sent) {
-            return Some(Due::Ask(ask.peer));
-        }
-        self.beat_is_due().map(Due::Beat)
     }
 
     /// Carries out one thing that is due: advances its cursor and builds the action.
-    pub(super) fn take(&mut self, due: Due) -> Action<'_, D> {
+    pub(crate) fn take(&mut self, due: Due) -> Action<'_, D> {
         match due {
             Due::Leader => {
                 let leader = self.visible_leader();

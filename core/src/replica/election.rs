@@ -86,6 +86,7 @@ impl Election {
 impl<D: Decree> Replica<D> {
     /// A beat arrived.
     pub(super) fn on_beat(&mut self, from: MemberIndex, beat: Beat) {
+        self.signs.raise_all();
         let hears_me = beat.hears.contains(self.me);
         let peer = &mut self.peers[from.place()];
         peer.note_beat(self.now, &beat, hears_me);
@@ -129,6 +130,9 @@ impl<D: Decree> Replica<D> {
         // A leader of a higher ballot ends an own attempt at once (A10).
         self.stop_proposing();
         let known = self.election.followed.filter(|known| known.ballot == ballot);
+        if known.is_none() {
+            self.signs.raise_all();
+        }
         let round = known.map_or(0, |known| known.round).max(round.unwrap_or(0));
         self.election.followed = Some(Followed { ballot, heard_at: self.now, round });
         self.election.campaign_at = None;
@@ -136,6 +140,7 @@ impl<D: Decree> Replica<D> {
 
     /// Nobody leads, as far as this replica knows. It says so at once.
     pub(super) fn lose_leader(&mut self) {
+        self.signs.raise_all();
         self.election.followed = None;
         self.election.beat_owed = true;
     }
@@ -158,12 +163,16 @@ impl<D: Decree> Replica<D> {
 
     /// Stops leading or preparing, and says so at once.
     pub(super) fn step_down(&mut self) {
+        self.signs.raise_all();
         self.stop_proposing();
         self.election.beat_owed = true;
     }
 
     /// Stops leading or preparing, if it does.
     pub(super) fn stop_proposing(&mut self) {
+        if self.phase1.ballot().is_some() || self.phase2.ballot().is_some() {
+            self.signs.raise_all();
+        }
         self.phase1.stop();
         self.phase2.stop();
     }

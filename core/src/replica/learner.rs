@@ -1,6 +1,7 @@
 //! The learner: what is decided, and its way into the state machine (R3, R4, R5).
 
 use super::Replica;
+use super::signs::Sign;
 use crate::contracts::ensures;
 use crate::{Action, Decree, Instant, MemberIndex, Proposal, Slot};
 
@@ -44,7 +45,16 @@ impl<D: Decree> Replica<D> {
         if end <= self.learner.decided {
             return;
         }
+        let was_established = self.is_established();
         self.learner.decided = end;
+        if self.is_established() != was_established {
+            self.signs.raise(Sign::Leader);
+        }
+        for sign in
+            [Sign::Accept, Sign::Part, Sign::Prepare, Sign::Write, Sign::Deliver, Sign::Serve]
+        {
+            self.signs.raise(sign);
+        }
         self.acceptor.accepted = self.acceptor.accepted.max(end);
         if let Some(report) = &mut self.acceptor.report {
             // What is decided is reported as that (R6), not as accepted.
@@ -78,6 +88,7 @@ impl<D: Decree> Replica<D> {
         // Tell the leader where to go on, now that the prefix is here (R1).
         self.acceptor.answer.now = true;
         self.acceptor.answer.resend = true;
+        self.signs.raise(Sign::Accepted);
         if self.peers[from.place()].decided > self.learner.decided && self.may_ask() {
             self.ask(from);
         }
@@ -134,6 +145,7 @@ impl<D: Decree> Replica<D> {
     pub(super) fn on_applied(&mut self, end: Slot) {
         let end = end.min(self.learner.delivered);
         self.learner.applied = self.learner.applied.max(end);
+        self.signs.raise(Sign::Deliver);
     }
 
     /// Up to where slots may leave memory: delivered, and durably known to be decided.
@@ -160,5 +172,7 @@ impl<D: Decree> Replica<D> {
         let slot = proposal.slot;
         self.window.put(proposal, learned);
         self.writes.rewrite_from(slot);
+        self.signs.raise(Sign::Accept);
+        self.signs.raise(Sign::Write);
     }
 }

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use super::Replica;
+use super::signs::Sign;
 use crate::contracts::{ensures, invariant, requires};
 use crate::{
     Action, Ballot, Decree, Instant, Kind, MEMBERS_MAX, MemberIndex, Message, NodeSet, Proposal,
@@ -169,6 +170,7 @@ impl<D: Decree> Replica<D> {
     pub(super) fn start_phase1(&mut self, ballot: Ballot) {
         let others = self.config.configuration.everyone().without(self.me);
         self.phase1.start(ballot, others, self.now);
+        self.signs.raise(Sign::Prepare);
     }
 
     /// Whether a prepare is due: the own promise is durable (R8), and nothing is left to learn.
@@ -224,6 +226,7 @@ impl<D: Decree> Replica<D> {
         self.phase1.forget_open();
         if self.phase1.wanted <= self.learner.decided {
             self.phase1.owed = self.open_members();
+            self.signs.raise(Sign::Prepare);
             self.try_to_lead();
         }
     }

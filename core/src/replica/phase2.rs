@@ -52,6 +52,7 @@ impl<D: Decree> Replica<D> {
     /// Leads in `ballot`, from `first` on, behind `barrier`.
     pub(super) fn start_phase2(&mut self, ballot: Ballot, first: Slot, barrier: Slot) {
         requires!(R8OwnPromiseFirst, self.acceptor.promised_durably == ballot);
+        self.signs.raise_all();
         self.phase2 = Phase2 { ballot: Some(ballot), first, barrier, counted: first };
         for member in self.others() {
             self.peers[member.place()].progress = Progress {

@@ -8,6 +8,7 @@ use super::peer::Peer;
 use super::phase1::Phase1;
 use super::phase2::Phase2;
 use super::roster::Roster;
+use super::signs::Signs;
 use super::writes::Writes;
 use crate::window::Window;
 use crate::{
@@ -67,6 +68,7 @@ pub(super) fn recover<D: Decree>(
         phase2: Phase2::default(),
         election: Election::new(config.seed, promised, now),
         roster,
+        signs: Signs::ALL,
         writes: Writes::new(in_flight_max, promised, decided, window.end()),
         peers: [Peer::default(); MEMBERS_MAX],
         window,

@@ -7,6 +7,7 @@
 //! one somewhere, and so never votes again by itself.
 
 use super::Replica;
+use super::signs::Sign;
 use crate::{Decree, Header, Incarnation, MEMBERS_MAX, MemberIndex, NodeId, PeerMisbehaved};
 
 /// The incarnations on record and the right to vote.
@@ -111,6 +112,7 @@ impl<D: Decree> Replica<D> {
         if *known == Incarnation::NONE && header.incarnation != Incarnation::NONE {
             *known = header.incarnation;
             self.roster.dirty = true;
+            self.signs.raise(Sign::Write);
         }
         if *known != header.incarnation || header.incarnation == Incarnation::NONE {
             return Err(PeerMisbehaved::StaleIncarnation(header.node, header.incarnation));
@@ -128,6 +130,7 @@ impl<D: Decree> Replica<D> {
         if met_by_all {
             self.roster.known.votes = true;
             self.roster.dirty = true;
+            self.signs.raise(Sign::Write);
         }
     }
 

@@ -12,10 +12,15 @@ impl<D: Decree> Replica<D> {
         if self.now >= self.election.next_beat {
             self.tick();
         }
-        // Room may have come since phase 1 was complete.
-        self.try_to_lead();
-        self.raise_barrier();
-        self.consider_campaign();
+        if self.phase2.ballot().is_some() {
+            self.raise_barrier();
+        } else if self.phase1.ballot().is_some() {
+            // Room may have come since phase 1 was complete.
+            self.try_to_lead();
+            self.raise_barrier();
+        } else if self.election.followed().is_none() {
+            self.consider_campaign();
+        }
     }
 
     /// Changes the timeouts of a running replica (B1). They apply from the next tick on.
@@ -25,6 +30,7 @@ impl<D: Decree> Replica<D> {
     pub fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), ConfigError> {
         timeouts.check()?;
         self.config.timeouts = timeouts;
+        self.signs.raise_all();
         Ok(())
     }
 
@@ -34,6 +40,7 @@ impl<D: Decree> Replica<D> {
     }
 
     fn tick(&mut self) {
+        self.signs.raise_all();
         self.election.next_beat = self.now.after(self.config.timeouts.heartbeat);
         self.election.beat_owed = true;
         if self.leader_is_silent() {

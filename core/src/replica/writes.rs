@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 
 use super::Replica;
 use super::roster::Entries;
+use super::signs::Sign;
 use crate::contracts::{ensures, requires};
 use crate::{Action, Ballot, Body, Decree, Instant, Record, Slot, WriteId};
 
@@ -104,6 +105,7 @@ impl<D: Decree> Replica<D> {
     pub(super) fn want_useful_mark(&mut self) {
         if self.writes.mark_now(self.learner.decided) > self.writes.mark {
             self.writes.mark_wanted = true;
+            self.signs.raise(Sign::Write);
         }
     }
 
@@ -194,11 +196,18 @@ impl<D: Decree> Replica<D> {
             self.writes.persisted = write.id;
             requires!(R11MarkMonotonic, write.mark >= self.learner.marked);
             let acceptor = &mut self.acceptor;
-            acceptor.promised_durably = acceptor.promised_durably.max(write.promised);
+            if write.promised > acceptor.promised_durably {
+                acceptor.promised_durably = write.promised;
+                self.signs.raise_all();
+            }
             self.learner.marked = self.learner.marked.max(write.mark);
             if let Some(entries) = write.roster {
                 self.roster.persisted(entries);
+                self.signs.raise_all();
             }
+        }
+        for sign in [Sign::Accepted, Sign::Part, Sign::Write, Sign::Serve] {
+            self.signs.raise(sign);
         }
         self.advance_durable();
         // The own promise may be durable now.
@@ -209,6 +218,7 @@ impl<D: Decree> Replica<D> {
     /// The log failed. Nothing that is in flight will ever be called durable.
     pub(super) fn on_persist_failed(&mut self) {
         self.stopped = true;
+        self.signs.raise_all();
         self.stop_proposing();
         self.lose_leader();
     }

@@ -101,10 +101,11 @@ pub use status::{Counters, Status};
 
 use bytes::Bytes;
 
-use crate::replica::Ahead;
+use crate::Slot;
+use crate::contracts::{ensures, requires};
+use crate::replica::Due;
 use crate::wire::Payload;
 use crate::{Action, ConfigError, Event, Instant, NodeSet, PeerMisbehaved, Recovered, Replica};
-use crate::{Slot, contracts::requires};
 use chunks::Chunks;
 use delivery::{Delivery, Step};
 use forwarding::Line;
@@ -137,6 +138,10 @@ pub struct Service<M> {
     tail: Option<At>,
     /// Whether own requests go first into the next decree.
     own_first: bool,
+    /// Something has happened that `settle` has not seen.
+    restless: bool,
+    /// A message to another service may be due.
+    talkative: bool,
     chunks: Chunks,
     counters: Counters,
 }
@@ -174,6 +179,8 @@ impl<M: StateMachine> Service<M> {
             delivery: Delivery::new(last),
             tail: None,
             own_first: true,
+            restless: true,
+            talkative: true,
             chunks: Chunks::default(),
             counters: Counters::default(),
         })
@@ -191,6 +198,7 @@ impl<M: StateMachine> Service<M> {
         }
         match self.pending.push(self.now, request) {
             Ok(id) => {
+                self.restless = true;
                 self.counters.accepted += 1;
                 Ok(id)
             }
@@ -221,6 +229,7 @@ impl<M: StateMachine> Service<M> {
     /// Blames the sender of a message that was dropped without effect.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), PeerMisbehaved> {
         self.now = self.now.max(now);
+        self.restless = true;
         match input {
             // What is applied is the service's own to say.
             Input::Replica(Event::Applied { .. }) => Ok(()),
@@ -239,40 +248,57 @@ impl<M: StateMachine> Service<M> {
     /// What others wait for comes first: messages, then log writes, then the state machine, decree
     /// by decree.
     pub fn poll(&mut self) -> Option<Output<'_, M::Reply>> {
-        // Inside a decree nothing else is looked at: that would cost more than most requests do.
-        if self.delivery.is_amid_decree()
-            && let Some((id, outcome)) = self.finish_decree()
-        {
-            return Some(Output::Outcome { id, outcome });
-        }
         loop {
-            self.settle();
+            // Inside a decree nothing else is looked at: that would cost more than most requests.
+            if self.delivery.is_amid_decree()
+                && let Some((id, outcome)) = self.finish_decree()
+            {
+                return Some(Output::Outcome { id, outcome });
+            }
+            if self.restless {
+                self.settle();
+                self.propose_what_piled_up();
+                self.restless = false;
+                self.talkative = true;
+            }
             if let Some((id, ended)) = self.pending.pop_ended() {
                 let outcome = self.count(ended);
                 return Some(Output::Outcome { id, outcome });
             }
-            self.propose_what_piled_up();
-            if let Some((to, message)) = self.pop_message() {
-                return Some(Output::Send { to, payload: Payload::Service(message) });
+            if self.talkative {
+                if let Some((to, message)) = self.pop_message() {
+                    return Some(Output::Send { to, payload: Payload::Service(message) });
+                }
+                self.talkative = false;
             }
-            match self.replica.lies_ahead() {
-                Ahead::Delivery if self.delivery.is_ready() => {
-                    self.take_delivery();
+            match self.replica.due() {
+                Some(due @ Due::Deliver(..)) if self.delivery.is_ready() => {
+                    self.take_delivery(due);
                     continue;
                 }
-                Ahead::Nothing | Ahead::Delivery => {}
-                Ahead::Other => return self.replica.poll().and_then(outward),
+                None | Some(Due::Deliver(..)) => {}
+                Some(due) => return outward(self.replica.take(due)),
             }
             if let Some((from, end)) = self.delivery.pop_question() {
                 return Some(Output::ReadBack { from, end });
             }
             if self.delivery.is_idle() {
+                ensures!(C4NothingForgotten, self.is_settled());
                 return None;
             }
             if let Some((id, outcome)) = self.finish_decree() {
                 return Some(Output::Outcome { id, outcome });
             }
         }
+    }
+
+    /// Whether a look at everything finds nothing to do.
+    fn is_settled(&mut self) -> bool {
+        let tail = self.tail;
+        self.settle();
+        self.propose_what_piled_up();
+        let is_told = self.pending.pop_ended().is_none() && self.pop_message().is_none();
+        is_told && self.tail == tail
     }
 
     /// When to hand in [`Event::DeadlineReached`], at the latest.
@@ -287,6 +313,7 @@ impl<M: StateMachine> Service<M> {
     pub fn shut_down(&mut self, now: Instant) {
         self.now = self.now.max(now);
         self.closing = true;
+        self.restless = true;
     }
 
     /// Whether every accepted request has had its outcome.
@@ -372,17 +399,14 @@ impl<M: StateMachine> Service<M> {
     }
 
     /// Takes chosen decrees out of the replica.
-    fn take_delivery(&mut self) {
-        match self.replica.poll() {
-            Some(Action::Deliver { chosen }) => self.delivery.take(chosen),
-            Some(Action::DeliverFromLog { from, end }) => self.delivery.read_back(from, end),
-            Some(
-                Action::Persist { .. }
-                | Action::Send { .. }
-                | Action::CatchUp { .. }
-                | Action::LeaderChanged { .. },
-            )
-            | None => requires!(C7DeliveredInOrder, false),
+    fn take_delivery(&mut self, due: Due) {
+        match self.replica.take(due) {
+            Action::Deliver { chosen } => self.delivery.take(chosen),
+            Action::DeliverFromLog { from, end } => self.delivery.read_back(from, end),
+            Action::Persist { .. }
+            | Action::Send { .. }
+            | Action::CatchUp { .. }
+            | Action::LeaderChanged { .. } => requires!(C7DeliveredInOrder, false),
         }
     }
 
@@ -401,10 +425,12 @@ impl<M: StateMachine> Service<M> {
         match self.delivery.step(&mut self.machine) {
             Step::Idle => {}
             Step::Reached(end) => {
+                self.restless = true;
                 let verdict = self.replica.handle(self.now, Event::Applied { end });
                 debug_assert!(verdict.is_ok(), "only messages can misbehave");
             }
             Step::Opened(at) => {
+                self.restless = true;
                 if at.ballot > self.pending.ballot() {
                     // What was offered to earlier leaderships and is not applied never will be.
                     self.counters.offered_again += self.pending.offer_again() as u64;
