@@ -1,15 +1,15 @@
 //! A ballot: the number under which one proposer proposes.
 
+use core::cmp::Ordering;
 use core::fmt;
 
 use crate::NodeId;
 
 /// A ballot (Lamport, "The Part-Time Parliament", section 2.3).
 ///
-/// Ballots are totally ordered, first by round and then by node; **the order of the fields is that
-/// order**. One proposer owns each ballot, so two proposers never propose in the same one. A
+/// Ballots are totally ordered, first by round and then by node. One proposer owns each ballot, so two proposers never propose in the same one. A
 /// leadership is named by its ballot: ballots are the fencing tokens of the library.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Ballot {
     /// The round. A new ballot takes one above every round its proposer has heard of.
     pub round: u64,
@@ -24,10 +24,43 @@ impl Ballot {
     /// Rounds at or above this are refused, so that the next round always exists.
     pub const ROUND_LIMIT: u64 = 1 << 62;
 
+    const fn wide(self) -> u128 {
+        (self.round as u128) << 64 | self.node.0 as u128
+    }
+
     /// The ballot that stands for "none".
     #[must_use]
     pub const fn is_zero(self) -> bool {
         self.round == 0
+    }
+}
+
+/// Spelled out, because ballots are compared with every message: one comparison of 128 bits.
+impl Ord for Ballot {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.wide().cmp(&other.wide())
+    }
+}
+
+impl PartialOrd for Ballot {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+
+    fn lt(&self, other: &Self) -> bool {
+        self.wide() < other.wide()
+    }
+
+    fn le(&self, other: &Self) -> bool {
+        self.wide() <= other.wide()
+    }
+
+    fn gt(&self, other: &Self) -> bool {
+        self.wide() > other.wide()
+    }
+
+    fn ge(&self, other: &Self) -> bool {
+        self.wide() >= other.wide()
     }
 }
 

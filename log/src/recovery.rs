@@ -251,6 +251,10 @@ fn damaged_file<D: Device>(device: &D, number: u64, fault: Fault) -> OpenError {
     let mut before = Vec::new();
     for number in (0..number).rev() {
         let Ok(Ok(header)) = header_of(device, number) else { break };
+        if header.number != number {
+            // Another file than its name says: what lies before it cannot be told.
+            break;
+        }
         before.insert(0, header);
     }
     let mut contents = Contents::new(Slot::ZERO);

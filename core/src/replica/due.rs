@@ -39,6 +39,11 @@ impl<D: Decree> Replica<D> {
         found
     }
 
+    /// Moves whenever a promise, a leadership or the state of the log has changed.
+    pub(crate) const fn changes(&self) -> u64 {
+        self.signs.changes()
+    }
+
     /// What is due first, without a hint where to look.
     fn look_everywhere(&self) -> Option<Due> {
         let mut signs = Signs::ALL;

@@ -39,26 +39,36 @@ impl Sign {
 /// it has looked and found nothing. A sign too many costs a look; a sign too few would leave an
 /// action undone, so in checked builds every poll looks everywhere too (`C4NothingForgotten`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Signs(u16);
+pub(super) struct Signs {
+    raised: u16,
+    /// How often everything was raised: whoever keeps something that it derived from promises,
+    /// leaderships and the log's failure derives it again when this has moved.
+    changes: u64,
+}
 
 impl Signs {
-    pub(super) const ALL: Self = Self((1 << Sign::ALL.len()) - 1);
+    pub(super) const ALL: Self = Self { raised: (1 << Sign::ALL.len()) - 1, changes: 0 };
 
     pub(super) const fn raise(&mut self, sign: Sign) {
-        self.0 |= 1 << sign as u16;
+        self.raised |= 1 << sign as u16;
     }
 
     pub(super) const fn raise_all(&mut self) {
-        *self = Self::ALL;
+        self.raised = Self::ALL.raised;
+        self.changes += 1;
     }
 
     pub(super) const fn lower(&mut self, sign: Sign) {
-        self.0 &= !(1 << sign as u16);
+        self.raised &= !(1 << sign as u16);
+    }
+
+    pub(super) const fn changes(self) -> u64 {
+        self.changes
     }
 
     /// The sign of the action that goes out first.
     pub(super) fn first(self) -> Option<Sign> {
-        Sign::ALL.get(self.0.trailing_zeros() as usize).copied()
+        Sign::ALL.get(self.raised.trailing_zeros() as usize).copied()
     }
 }
 

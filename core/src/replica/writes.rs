@@ -41,7 +41,7 @@ struct InFlight {
 
 /// What the next record holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// The roster.
     Roster,
     /// The unwritten slots from here on, of one kind.

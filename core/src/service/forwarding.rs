@@ -41,18 +41,27 @@ impl Line {
 }
 
 impl<M: StateMachine> Service<M> {
-    /// The leadership elsewhere that requests may be forwarded to now.
-    fn forwards_to(&self) -> Option<(Ballot, MemberIndex)> {
+    /// The leadership elsewhere, as the replica has it.
+    pub(super) fn leader_elsewhere(&self) -> Option<(Ballot, MemberIndex)> {
         let ballot = self.replica.leader().filter(|_| self.forward)?;
         let member = self.replica.config().configuration.index_of(ballot.node)?;
+        (ballot.node != self.origin.node).then_some((ballot, member))
+    }
+
+    /// The leadership elsewhere that requests may be forwarded to now.
+    fn forwards_to(&self) -> Option<(Ballot, MemberIndex)> {
+        let (ballot, member) = self.stance.elsewhere?;
         // What is offered to a leadership that has a successor would be in vain.
         let is_past = self.delivery.last().is_some_and(|last| last.ballot > ballot);
-        let is_free = ballot.node != self.origin.node && self.pending.may_offer_in(ballot);
+        let is_free = self.pending.may_offer_in(ballot);
         (is_free && !is_past).then_some((ballot, member))
     }
 
     /// The next forward, if one is due.
     pub(super) fn pop_forward(&mut self) -> Option<(NodeSet, ServiceMessage)> {
+        if !self.pending.has_unsent() && self.pending.in_doubt().requests == 0 {
+            return None;
+        }
         let (ballot, member) = self.forwards_to()?;
         self.line.enter(ballot);
         let after = self.line.last;
@@ -121,7 +130,7 @@ impl<M: StateMachine> Service<M> {
 
     /// Tells a forwarder how far its requests were taken, if that is due.
     pub(super) fn pop_taken(&mut self) -> Option<(NodeSet, ServiceMessage)> {
-        let ballot = self.leads_in()?;
+        let ballot = self.stance.leads?;
         let (member, number, last) = self.intake.pop_owed()?;
         Some((NodeSet::of(member), ServiceMessage::Taken { ballot, number, last }))
     }

@@ -25,6 +25,8 @@ pub(super) struct Intake {
     ballot: Ballot,
     /// By [`MemberIndex`].
     takings: [Taking; MEMBERS_MAX],
+    /// Some member may be owed an answer.
+    owes: bool,
     /// In the order of arrival.
     runs: VecDeque<(MemberIndex, Origin, Run)>,
 }
@@ -55,7 +57,7 @@ pub(super) struct Forward {
 impl Intake {
     pub(super) fn new(limits: ServiceLimits) -> Self {
         let takings = [Taking::default(); MEMBERS_MAX];
-        Self { limits, ballot: Ballot::ZERO, takings, runs: VecDeque::new() }
+        Self { limits, ballot: Ballot::ZERO, takings, owes: false, runs: VecDeque::new() }
     }
 
     /// This replica acts in `ballot` now, or in none of its own. What was taken in another one and
@@ -86,6 +88,7 @@ impl Intake {
         let Some(run) = forward.run.filter(|_| forward.after <= last) else {
             // It asks, or something before it is missing.
             taking.owed = true;
+            self.owes = true;
             return;
         };
         let Some(run) = run.behind(last) else { return };
@@ -130,7 +133,13 @@ impl Intake {
     /// A member that is to be told how far its requests were taken: whom, the highest number of
     /// its forwards, and the number of its last request taken.
     pub(super) fn pop_owed(&mut self) -> Option<(MemberIndex, u64, u64)> {
-        let place = self.takings.iter().position(|taking| taking.owed)?;
+        if !self.owes {
+            return None;
+        }
+        let Some(place) = self.takings.iter().position(|taking| taking.owed) else {
+            self.owes = false;
+            return None;
+        };
         let taking = &mut self.takings[place];
         taking.owed = false;
         Some((MemberIndex(place as u8), taking.number, taking.last))

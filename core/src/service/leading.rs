@@ -37,7 +37,11 @@ impl<M: StateMachine> Service<M> {
     /// Proposes decrees while few enough are in flight: what arrives meanwhile piles up and shares
     /// the next one.
     pub(super) fn propose_what_piled_up(&mut self) {
-        let Some(ballot) = self.leads_in() else { return };
+        let Some(ballot) = self.stance.leads else { return };
+        let opens = self.tail.is_none_or(|tail| tail.ballot != ballot);
+        if !opens && !self.pending.has_unsent() && self.intake.is_empty() {
+            return;
+        }
         while self.replica.room() > 0 && self.undecided() < self.limits.pipeline as u64 {
             let opens = self.tail.is_none_or(|tail| tail.ballot != ballot);
             let contents = if opens { Some(Contents::none()) } else { self.contents(ballot) };

@@ -105,7 +105,10 @@ use crate::Slot;
 use crate::contracts::{ensures, requires};
 use crate::replica::Due;
 use crate::wire::Payload;
-use crate::{Action, ConfigError, Event, Instant, NodeSet, PeerMisbehaved, Recovered, Replica};
+use crate::{
+    Action, Ballot, ConfigError, Event, Instant, MemberIndex, NodeSet, PeerMisbehaved, Recovered,
+    Replica,
+};
 use chunks::Chunks;
 use delivery::{Delivery, Step};
 use forwarding::Line;
@@ -138,12 +141,25 @@ pub struct Service<M> {
     tail: Option<At>,
     /// Whether own requests go first into the next decree.
     own_first: bool,
-    /// Something has happened that `settle` has not seen.
+    /// `settle` has something to do, whoever leads.
     restless: bool,
-    /// A message to another service may be due.
-    talkative: bool,
+    /// Who leads, as of the last `settle`.
+    stance: Stance,
     chunks: Chunks,
     counters: Counters,
+}
+
+/// Who leads: derived anew only when the replica says that it may have changed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stance {
+    /// As the replica counts them.
+    changes: u64,
+    /// The ballot in which this replica leads.
+    leads: Option<Ballot>,
+    /// The leadership elsewhere that requests are forwarded to.
+    elsewhere: Option<(Ballot, MemberIndex)>,
+    /// The log has failed.
+    is_stopped: bool,
 }
 
 impl<M: StateMachine> Service<M> {
@@ -180,7 +196,7 @@ impl<M: StateMachine> Service<M> {
             tail: None,
             own_first: true,
             restless: true,
-            talkative: true,
+            stance: Stance::default(),
             chunks: Chunks::default(),
             counters: Counters::default(),
         })
@@ -198,7 +214,6 @@ impl<M: StateMachine> Service<M> {
         }
         match self.pending.push(self.now, request) {
             Ok(id) => {
-                self.restless = true;
                 self.counters.accepted += 1;
                 Ok(id)
             }
@@ -229,7 +244,6 @@ impl<M: StateMachine> Service<M> {
     /// Blames the sender of a message that was dropped without effect.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), PeerMisbehaved> {
         self.now = self.now.max(now);
-        self.restless = true;
         match input {
             // What is applied is the service's own to say.
             Input::Replica(Event::Applied { .. }) => Ok(()),
@@ -255,21 +269,16 @@ impl<M: StateMachine> Service<M> {
             {
                 return Some(Output::Outcome { id, outcome });
             }
-            if self.restless {
+            if self.must_settle() {
                 self.settle();
-                self.propose_what_piled_up();
-                self.restless = false;
-                self.talkative = true;
             }
+            self.propose_what_piled_up();
             if let Some((id, ended)) = self.pending.pop_ended() {
                 let outcome = self.count(ended);
                 return Some(Output::Outcome { id, outcome });
             }
-            if self.talkative {
-                if let Some((to, message)) = self.pop_message() {
-                    return Some(Output::Send { to, payload: Payload::Service(message) });
-                }
-                self.talkative = false;
+            if let Some((to, message)) = self.pop_message() {
+                return Some(Output::Send { to, payload: Payload::Service(message) });
             }
             match self.replica.due() {
                 Some(due @ Due::Deliver(..)) if self.delivery.is_ready() => {
@@ -360,8 +369,22 @@ impl<M: StateMachine> Service<M> {
         &self.replica
     }
 
+    /// Whether something has changed that `settle` has not seen.
+    fn must_settle(&self) -> bool {
+        self.restless
+            || self.stance.changes != self.replica.changes()
+            || self.now >= self.pending.deadline()
+    }
+
     /// Draws the conclusions from how things stand: who leads, what time it is.
     fn settle(&mut self) {
+        self.restless = false;
+        self.stance = Stance {
+            changes: self.replica.changes(),
+            leads: self.leads_in(),
+            elsewhere: self.leader_elsewhere(),
+            is_stopped: self.replica.is_stopped(),
+        };
         self.intake.enter(self.acts_in());
         let leader = self.replica.leader_node();
         if self.replica.is_stopped() {
@@ -392,7 +415,7 @@ impl<M: StateMachine> Service<M> {
     }
 
     fn pop_message(&mut self) -> Option<(NodeSet, ServiceMessage)> {
-        if self.replica.is_stopped() {
+        if self.stance.is_stopped {
             return None;
         }
         self.pop_forward().or_else(|| self.pop_taken())
@@ -425,13 +448,12 @@ impl<M: StateMachine> Service<M> {
         match self.delivery.step(&mut self.machine) {
             Step::Idle => {}
             Step::Reached(end) => {
-                self.restless = true;
                 let verdict = self.replica.handle(self.now, Event::Applied { end });
                 debug_assert!(verdict.is_ok(), "only messages can misbehave");
             }
             Step::Opened(at) => {
-                self.restless = true;
                 if at.ballot > self.pending.ballot() {
+                    self.restless = true;
                     // What was offered to earlier leaderships and is not applied never will be.
                     self.counters.offered_again += self.pending.offer_again() as u64;
                 }
@@ -439,7 +461,9 @@ impl<M: StateMachine> Service<M> {
             Step::Applied { origin, number, at, reply } => {
                 if origin == self.origin && self.pending.applied(number, at.ballot) {
                     self.counters.applied += 1;
-                    self.put_off_asking();
+                    if self.stance.elsewhere.is_some() {
+                        self.put_off_asking();
+                    }
                     let At { slot, ballot } = at;
                     return Some((RequestId(number), Outcome::Applied { reply, slot, ballot }));
                 }

@@ -169,6 +169,11 @@ impl Pending {
         self.sent
     }
 
+    /// Whether a request waits to be sent.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.sent < self.next
+    }
+
     /// Whether number `number` was offered before.
     pub(super) fn is_in_doubt(&self, number: u64) -> bool {
         number < self.offered
