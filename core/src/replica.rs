@@ -61,6 +61,8 @@ pub struct Replica<D> {
     roster: Roster,
     writes: Writes,
     signs: Signs,
+    /// The election timeout in nanoseconds: asked for with every message.
+    patience: u64,
     /// By [`MemberIndex`]; the places beyond the members and the own one stay unused.
     peers: [Peer; MEMBERS_MAX],
 }
@@ -103,10 +105,11 @@ impl<D: Decree> Replica<D> {
     ///
     /// # Errors
     /// The sender of the message is to blame; the message had no effect.
+    #[inline]
     pub fn handle(&mut self, now: Instant, event: Event<'_, D>) -> Result<(), PeerMisbehaved> {
         self.advance_clock(now);
         let outcome = match event {
-            Event::Received { header, message } => self.on_received(&header, message),
+            Event::Received { header, message } => self.on_received(&header, &message),
             Event::PeerUp { peer } => {
                 self.signs.raise_all();
                 self.on_peer_up(peer);
@@ -158,13 +161,13 @@ impl<D: Decree> Replica<D> {
     fn on_received(
         &mut self,
         header: &Header,
-        message: Message<'_, D>,
+        message: &Message<'_, D>,
     ) -> Result<(), PeerMisbehaved> {
         if self.stopped {
             return Ok(());
         }
         let from = self.judge_header(header)?;
-        self.judge_message(header, from, &message)?;
+        self.judge_message(header, from, message)?;
         // Votes count once the voter's disk is on durable record (R10); they are sent again.
         let is_vote = matches!(message, Message::Promise { .. } | Message::Accepted { .. });
         if is_vote && !self.is_on_record(header, from) {
@@ -175,7 +178,7 @@ impl<D: Decree> Replica<D> {
         }
         // What a leader owes to a peer depends on hearing it.
         self.signs.raise(Sign::Accept);
-        match message {
+        match *message {
             Message::Beat(beat) => self.on_beat(from, beat),
             Message::Prepare { ballot, from: slot } => self.on_prepare(from, ballot, slot),
             Message::Promise {

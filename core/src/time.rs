@@ -37,6 +37,7 @@ impl fmt::Debug for Instant {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+/// Nanoseconds; what does not fit is for ever.
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

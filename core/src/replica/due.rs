@@ -33,7 +33,7 @@ impl<D: Decree> Replica<D> {
             if found.is_some() {
                 break;
             }
-            self.signs.lower(sign);
+            self.signs.lower_first();
         }
         ensures!(C4NothingForgotten, found.is_none() => self.look_everywhere().is_none());
         found
@@ -51,7 +51,7 @@ impl<D: Decree> Replica<D> {
             if let Some(due) = self.look(sign) {
                 return Some(due);
             }
-            signs.lower(sign);
+            signs.lower_first();
         }
         None
     }

@@ -124,16 +124,17 @@ impl<D: Decree> Replica<D> {
 
     /// The owner of `ballot` leads, as it says itself. The ballot is at least the promised one.
     pub(super) fn hear_leader(&mut self, ballot: Ballot, round: Option<u64>) {
-        if self.election.followed().is_some_and(|followed| followed > ballot) {
+        if let Some(known) = self.election.followed.as_mut().filter(|f| f.ballot >= ballot) {
+            if known.ballot == ballot {
+                known.heard_at = self.now;
+                known.round = known.round.max(round.unwrap_or(0));
+            }
             return;
         }
         // A leader of a higher ballot ends an own attempt at once (A10).
         self.stop_proposing();
-        let known = self.election.followed.filter(|known| known.ballot == ballot);
-        if known.is_none() {
-            self.signs.raise_all();
-        }
-        let round = known.map_or(0, |known| known.round).max(round.unwrap_or(0));
+        self.signs.raise_all();
+        let round = round.unwrap_or(0);
         self.election.followed = Some(Followed { ballot, heard_at: self.now, round });
         self.election.campaign_at = None;
     }
@@ -199,7 +200,7 @@ impl<D: Decree> Replica<D> {
     /// Whether the peer was heard lately.
     pub(super) fn is_heard(&self, peer: MemberIndex) -> bool {
         let heard_at = self.peers[peer.place()].heard_at;
-        heard_at.is_some_and(|at| self.now.since(at) < self.config.timeouts.election)
+        heard_at.is_some_and(|at| self.now.0.saturating_sub(at.0) < self.patience)
     }
 
     /// The beat to send now.

@@ -8,6 +8,11 @@ use crate::{Ballot, Decree, Header, MemberIndex, Message, NodeId, PeerMisbehaved
 impl<D: Decree> Replica<D> {
     /// Whether another member of this very group, configuration and run speaks.
     pub(super) fn judge_header(&mut self, header: &Header) -> Result<MemberIndex, PeerMisbehaved> {
+        // Nearly every message comes from the very run that was heard last.
+        if let Some(from) = self.peers.iter().position(|peer| peer.header.as_ref() == Some(header))
+        {
+            return Ok(MemberIndex(from as u8));
+        }
         let own = &self.header;
         if header.cluster != own.cluster {
             return Err(PeerMisbehaved::WrongCluster(header.cluster));
@@ -31,6 +36,10 @@ impl<D: Decree> Replica<D> {
         if on_record && header.boot > peer.boot {
             peer.reboot(header.boot);
             self.on_peer_rebooted(from);
+        }
+        if on_record && let Some(peer) = self.peers.get_mut(from.place()) {
+            // The record of an incarnation never changes, and a later boot has another header.
+            peer.header = Some(*header);
         }
         Ok(from)
     }

@@ -50,11 +50,14 @@ impl<D: Decree> Replica<D> {
         if self.is_established() != was_established {
             self.signs.raise(Sign::Leader);
         }
-        for sign in
-            [Sign::Accept, Sign::Part, Sign::Prepare, Sign::Write, Sign::Deliver, Sign::Serve]
-        {
-            self.signs.raise(sign);
-        }
+        self.signs.raise_each([
+            Sign::Accept,
+            Sign::Part,
+            Sign::Prepare,
+            Sign::Write,
+            Sign::Deliver,
+            Sign::Serve,
+        ]);
         self.acceptor.accepted = self.acceptor.accepted.max(end);
         if let Some(report) = &mut self.acceptor.report {
             // What is decided is reported as that (R6), not as accepted.

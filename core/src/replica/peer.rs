@@ -1,13 +1,15 @@
 //! What a replica believes of one peer. Beliefs are hints; only cursors of the present ballot and
 //! boot are counted.
 
-use crate::{Ballot, Beat, Boot, Incarnation, Instant, Slot};
+use crate::{Ballot, Beat, Boot, Header, Incarnation, Instant, Slot};
 
 /// One peer, as seen from here.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Peer {
     /// The latest run of its process heard of; messages of earlier ones are dropped.
     pub(super) boot: Boot,
+    /// The header of its present run, once its disk is on durable record here.
+    pub(super) header: Option<Header>,
     /// When it was heard last; `None` before the first time and after its link broke.
     pub(super) heard_at: Option<Instant>,
     /// Whether its latest beat lists this node among those it hears.

@@ -119,7 +119,8 @@ impl<D: Decree> Replica<D> {
         }
         let floor = self.send_floor();
         let progress = &mut self.peers[from.place()].progress;
-        if end > progress.acked {
+        let is_news = end > progress.acked;
+        if is_news {
             progress.acked = end;
             progress.moved_at = self.now;
             progress.rewound_to = None;
@@ -133,7 +134,10 @@ impl<D: Decree> Replica<D> {
             progress.sent = end;
             progress.rewound_to = Some(end);
         }
-        self.count_votes();
+        // What the others hold already may be decided without this one.
+        if is_news && end > self.learner.decided {
+            self.count_votes();
+        }
     }
 
     /// Decides what a phase-2 quorum accepted in this ballot (R1, R8).
@@ -168,12 +172,12 @@ impl<D: Decree> Replica<D> {
     /// What is to be sent to a peer now, as a range of slots; an empty one for a notice or a
     /// probe.
     fn outstanding(&self, member: MemberIndex) -> Option<(Slot, Slot)> {
-        let peer = &self.peers[member.place()];
-        if !self.is_heard(member) {
+        let progress = &self.peers[member.place()].progress;
+        let from = progress.sent.max(self.send_floor());
+        let owes_word = progress.probe || progress.told < self.learner.decided;
+        if (from >= self.window.end() && !owes_word) || !self.is_heard(member) {
             return None;
         }
-        let progress = &peer.progress;
-        let from = progress.sent.max(self.send_floor());
         // C5: at most a window is out to a peer.
         let acked = progress.acked.max(self.phase2.first);
         let cap = acked.plus(self.config.limits.window as u64);
@@ -181,7 +185,7 @@ impl<D: Decree> Replica<D> {
         if from < end {
             return Some((from, end));
         }
-        (progress.probe || progress.told < self.learner.decided).then_some((from, from))
+        owes_word.then_some((from, from))
     }
 
     /// Whether an accept is due, and to whom first.

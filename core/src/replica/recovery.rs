@@ -10,6 +10,7 @@ use super::phase2::Phase2;
 use super::roster::Roster;
 use super::signs::Signs;
 use super::writes::Writes;
+use crate::time::nanos;
 use crate::window::Window;
 use crate::{
     Ballot, Boot, Config, ConfigError, Decree, Header, Incarnation, Instant, MEMBERS_MAX,
@@ -69,6 +70,7 @@ pub(super) fn recover<D: Decree>(
         election: Election::new(config.seed, promised, now),
         roster,
         signs: Signs::ALL,
+        patience: nanos(config.timeouts.election),
         writes: Writes::new(in_flight_max, promised, decided, window.end()),
         peers: [Peer::default(); MEMBERS_MAX],
         window,

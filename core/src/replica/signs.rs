@@ -58,8 +58,17 @@ impl Signs {
         self.changes += 1;
     }
 
-    pub(super) const fn lower(&mut self, sign: Sign) {
-        self.raised &= !(1 << sign as u16);
+    pub(super) const fn raise_each<const N: usize>(&mut self, signs: [Sign; N]) {
+        let mut place = 0;
+        while place < N {
+            self.raise(signs[place]);
+            place += 1;
+        }
+    }
+
+    /// Lowers the sign of the action that goes out first.
+    pub(super) const fn lower_first(&mut self) {
+        self.raised &= self.raised.wrapping_sub(1);
     }
 
     pub(super) const fn changes(self) -> u64 {
@@ -81,7 +90,7 @@ mod tests {
         let mut signs = Signs::ALL;
         for sign in Sign::ALL {
             assert_eq!(signs.first(), Some(sign));
-            signs.lower(sign);
+            signs.lower_first();
         }
         assert_eq!(signs.first(), None);
         signs.raise(Sign::Write);

@@ -1,6 +1,7 @@
 //! Timers: one tick per heartbeat, and the jitter of a campaign.
 
 use super::Replica;
+use crate::time::nanos;
 use crate::{ConfigError, Decree, Instant, Timeouts};
 
 impl<D: Decree> Replica<D> {
@@ -30,6 +31,7 @@ impl<D: Decree> Replica<D> {
     pub fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), ConfigError> {
         timeouts.check()?;
         self.config.timeouts = timeouts;
+        self.patience = nanos(timeouts.election);
         self.signs.raise_all();
         Ok(())
     }

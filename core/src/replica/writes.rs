@@ -206,9 +206,7 @@ impl<D: Decree> Replica<D> {
                 self.signs.raise_all();
             }
         }
-        for sign in [Sign::Accepted, Sign::Part, Sign::Write, Sign::Serve] {
-            self.signs.raise(sign);
-        }
+        self.signs.raise_each([Sign::Accepted, Sign::Part, Sign::Write, Sign::Serve]);
         self.advance_durable();
         // The own promise may be durable now.
         self.try_to_lead();

@@ -105,14 +105,6 @@ pub(super) struct Head {
     pub(super) previous: Option<Slot>,
 }
 
-/// One request of a decree.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Entry<'a> {
-    pub(super) origin: Origin,
-    pub(super) number: u64,
-    pub(super) body: &'a [u8],
-}
-
 /// A decree that was found sound, read request by request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Batch {
@@ -131,8 +123,9 @@ impl Batch {
         let (head, segments) = read_head(&mut fields)?;
         for _ in 0..segments {
             let (_, base, count, len) = read_segment_head(&mut fields)?;
-            let requests = fields.handle(len)?;
-            check_requests(&requests, 0, base, count)?;
+            let requests = fields.rest().get(..len as usize).ok_or(FieldError::Short)?;
+            check_requests(requests, base, count)?;
+            fields.skip(len)?;
         }
         fields.finish()?;
         let origin = Origin::default();
@@ -140,17 +133,22 @@ impl Batch {
         Ok((head, batch))
     }
 
-    /// The next request. What was checked in `open` cannot fail here.
-    pub(super) fn next(&mut self) -> Option<Entry<'_>> {
-        let mut fields = Fields::of(&self.bytes, self.at).ok()?;
+    /// Whose request comes next; `None` at the end. What was checked in `open` cannot fail here.
+    pub(super) fn next_origin(&mut self) -> Option<Origin> {
         if self.left == 0 {
+            let mut fields = Fields::of(&self.bytes, self.at).ok()?;
             (self.origin, self.base, self.left, _) = read_segment_head(&mut fields).ok()?;
+            self.at += SEGMENT_HEAD_BYTES;
         }
-        let (offset, len) = (fields.u32().ok()?, fields.u32().ok()?);
-        let body = fields.rest().get(..len as usize)?;
-        self.at = self.bytes.len() - fields.rest().len() + body.len();
-        self.left -= 1;
-        Some(Entry { origin: self.origin, number: self.base + u64::from(offset), body })
+        Some(self.origin)
+    }
+
+    /// The next request of the same origin, and its number.
+    pub(super) fn next(&mut self) -> Option<(u64, &[u8])> {
+        self.left = self.left.checked_sub(1)?;
+        let (offset, len, rest) = read_request_head(self.bytes.get(self.at..)?)?;
+        self.at += REQUEST_HEAD_BYTES + len;
+        Some((self.base + u64::from(offset), rest.get(..len)?))
     }
 }
 
@@ -176,7 +174,7 @@ impl Run {
             return Err(FieldError::Reserved.into());
         }
         let (count, base) = (fields.u32()?, fields.u64()?);
-        let last = check_requests(bytes, RUN_HEAD_BYTES, base, count)?;
+        let last = check_requests(fields.rest(), base, count)?;
         if exclusive && count != 1 {
             return Err(Malformed::NotAlone);
         }
@@ -190,14 +188,13 @@ impl Run {
         }
         let mut at = 0;
         loop {
-            let mut fields = Fields::of(&self.requests, at).ok()?;
-            let (offset, len) = (fields.u32().ok()?, fields.u32().ok()?);
+            let (offset, len, _) = read_request_head(self.requests.get(at..)?)?;
             if self.base + u64::from(offset) > taken {
                 self.requests = self.requests.slice(at..);
                 return Some(self);
             }
             self.count -= 1;
-            at += REQUEST_HEAD_BYTES + len as usize;
+            at += REQUEST_HEAD_BYTES + len;
         }
     }
 }
@@ -249,8 +246,8 @@ impl<'a> Writer<'a> {
 
     pub(super) fn request(&mut self, number: u64, body: &[u8]) {
         self.count += 1;
-        self.out.put_u32_le(narrow((number - self.base) as usize));
-        self.out.put_u32_le(narrow(body.len()));
+        let offset = narrow((number - self.base) as usize);
+        self.out.put_u64_le(u64::from(offset) | u64::from(narrow(body.len())) << 32);
         self.out.put_slice(body);
     }
 
@@ -308,29 +305,38 @@ fn read_segment_head(fields: &mut Fields<'_>) -> Result<(Origin, u64, u32, u32),
     Ok((origin, fields.u64()?, fields.u32()?, fields.u32()?))
 }
 
-/// Checks that exactly `count` requests stand in `bytes` from `at` on, and returns the number of
-/// the last one.
-fn check_requests(bytes: &Bytes, at: usize, base: u64, count: u32) -> Result<u64, Malformed> {
-    let mut fields = Fields::of(bytes, at)?;
+/// The number of a request minus the base, the length of its body, and what follows.
+fn read_request_head(bytes: &[u8]) -> Option<(u32, usize, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk::<REQUEST_HEAD_BYTES>()?;
+    let head = u64::from_le_bytes(*head);
+    Some((head as u32, (head >> 32) as usize, rest))
+}
+
+/// Checks that `bytes` are exactly `count` requests, and returns the number of the last one.
+fn check_requests(bytes: &[u8], base: u64, count: u32) -> Result<u64, Malformed> {
     if count == 0 {
         return Err(Malformed::Empty);
     }
     if base == 0 || base >= NUMBER_LIMIT {
         return Err(Malformed::Number(base));
     }
-    fields.holds(count, REQUEST_HEAD_BYTES)?;
-    let mut last = None;
-    for _ in 0..count {
-        let number = base + u64::from(fields.u32()?);
-        if last.is_some_and(|last| number <= last) {
-            return Err(Malformed::Number(number));
-        }
-        last = Some(number);
-        let len = fields.u32()?;
-        fields.skip(len)?;
+    if count as usize > bytes.len() / REQUEST_HEAD_BYTES {
+        return Err(FieldError::Count(count).into());
     }
-    fields.finish()?;
-    last.ok_or(Malformed::Empty)
+    let (mut rest, mut least) = (bytes, 0);
+    for _ in 0..count {
+        let (offset, len, behind) = read_request_head(rest).ok_or(FieldError::Short)?;
+        let offset = u64::from(offset);
+        if offset < least {
+            return Err(Malformed::Number(base + offset));
+        }
+        least = offset + 1;
+        rest = behind.get(len..).ok_or(FieldError::Short)?;
+    }
+    if !rest.is_empty() {
+        return Err(FieldError::Excess(rest.len()).into());
+    }
+    Ok(base + least - 1)
 }
 
 #[cfg(test)]

@@ -36,8 +36,10 @@ fn decree() -> Bytes {
 
 fn entries(mut batch: Batch) -> Vec<(Origin, u64, Vec<u8>)> {
     let mut found = Vec::new();
-    while let Some(entry) = batch.next() {
-        found.push((entry.origin, entry.number, entry.body.to_vec()));
+    while let Some(origin) = batch.next_origin() {
+        while let Some((number, body)) = batch.next() {
+            found.push((origin, number, body.to_vec()));
+        }
     }
     found
 }

@@ -80,8 +80,8 @@ pub(super) enum Step<R> {
     Reached(Slot),
     /// A decree takes effect; its requests follow.
     Opened(At),
-    /// A request was applied.
-    Applied { origin: Origin, number: u64, at: At, reply: R },
+    /// An own request was applied, and those of others before it.
+    Applied { number: u64, at: At, reply: R },
     /// A decree of an earlier leadership had no effect.
     Void,
     /// A decree that cannot be read had no effect.
@@ -125,15 +125,18 @@ impl Delivery {
         self.open.is_some()
     }
 
-    /// Does one thing: applies one request, or opens or finishes a decree.
-    pub(super) fn step<M: StateMachine>(&mut self, machine: &mut M) -> Step<M::Reply> {
+    /// Does one thing: applies requests up to the first of `own`, or opens or finishes a decree.
+    pub(super) fn step<M: StateMachine>(&mut self, machine: &mut M, own: Origin) -> Step<M::Reply> {
         if let Some((at, batch)) = &mut self.open {
             let at = *at;
-            if let Some(entry) = batch.next() {
-                let (origin, number) = (entry.origin, entry.number);
-                let reply = machine.apply(at, entry.body);
-                self.note(origin, number);
-                return Step::Applied { origin, number, at, reply };
+            while let Some(origin) = batch.next_origin() {
+                while let Some((number, body)) = batch.next() {
+                    let reply = machine.apply(at, body);
+                    note(&mut self.numbers, origin, number);
+                    if origin == own {
+                        return Step::Applied { number, at, reply };
+                    }
+                }
             }
             machine.after_decree(at);
             self.open = None;
@@ -186,20 +189,6 @@ impl Delivery {
         self.applied = self.applied.next();
     }
 
-    /// Checks that the requests of an origin come in the order of their numbers.
-    fn note(&mut self, origin: Origin, number: u64) {
-        if !crate::contracts::ENABLED {
-            return;
-        }
-        match self.numbers.iter_mut().find(|(known, _)| known.node == origin.node) {
-            Some((known, last)) => {
-                ensures!(A3OriginOrder, *known == origin => number > *last);
-                (*known, *last) = (origin, number);
-            }
-            None => self.numbers.push((origin, number)),
-        }
-    }
-
     /// The host is to read `from..end` back from the log.
     pub(super) fn read_back(&mut self, from: Slot, end: Slot) {
         requires!(C7DeliveredInOrder, self.reading.is_none());
@@ -248,6 +237,20 @@ impl Delivery {
     /// The last decree that had an effect.
     pub(super) fn last(&self) -> Option<At> {
         self.last
+    }
+}
+
+/// Checks that the requests of an origin come in the order of their numbers.
+fn note(numbers: &mut Vec<(Origin, u64)>, origin: Origin, number: u64) {
+    if !crate::contracts::ENABLED {
+        return;
+    }
+    match numbers.iter_mut().find(|(known, _)| known.node == origin.node) {
+        Some((known, last)) => {
+            ensures!(A3OriginOrder, *known == origin => number > *last);
+            (*known, *last) = (origin, number);
+        }
+        None => numbers.push((origin, number)),
     }
 }
 

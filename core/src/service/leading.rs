@@ -1,15 +1,14 @@
 //! The leader's half of a service: decrees out of what has piled up.
 
 use super::batch::{Head, Writer};
+use super::pending::Gathered;
 use super::share::Share;
 use super::{At, Service, StateMachine};
 use crate::{Ballot, Standing};
 
 /// What goes into the next decree.
 struct Contents {
-    /// Own requests, by number: those that live in `from..end`. None when `from == end`.
-    from: u64,
-    end: u64,
+    own: Option<Gathered>,
     /// Forwarded runs, from the oldest on.
     runs: usize,
     /// The size of the decree.
@@ -60,9 +59,7 @@ impl<M: StateMachine> Service<M> {
     /// Chooses what goes into the next decree; `None` when nothing waits. Own and forwarded
     /// requests take turns in going first, and the first leaves half of the room to the second.
     fn contents(&mut self, ballot: Ballot) -> Option<Contents> {
-        let from = self.pending.sent();
-        let has_own =
-            self.pending.may_offer_in(ballot) && self.pending.peek(from, ballot).is_some();
+        let has_own = self.pending.has_unsent() && self.pending.may_offer_in(ballot);
         let has_both = has_own && !self.intake.is_empty();
         let own_first = self.own_first;
         self.own_first = !own_first;
@@ -80,23 +77,18 @@ impl<M: StateMachine> Service<M> {
             share = share.whole(&self.limits);
         }
         contents.bytes = share.bytes;
-        (contents.from < contents.end || contents.runs > 0).then_some(contents)
+        (contents.own.is_some() || contents.runs > 0).then_some(contents)
     }
 
     fn add_own(&mut self, ballot: Ballot, share: &mut Share, contents: &mut Contents) {
-        let mut number = self.pending.sent();
         let mut with_segment = *share;
         with_segment.begin_segment();
-        while let Some((found, entry)) = self.pending.peek(number, ballot) {
-            if !with_segment.add(entry.body.len(), entry.exclusive) {
-                break;
-            }
-            if contents.from == contents.end {
-                contents.from = found;
-            }
-            number = found + 1;
-            contents.end = number;
+        let gathered = self
+            .pending
+            .gather(ballot, |entry| with_segment.add(entry.body.len(), entry.exclusive));
+        if gathered.load.requests > 0 {
             *share = with_segment;
+            contents.own = Some(gathered);
         }
     }
 
@@ -119,9 +111,9 @@ impl<M: StateMachine> Service<M> {
         let (origin, pending, intake) = (self.origin, &self.pending, &self.intake);
         let decree = self.chunks.write(contents.bytes, |out| {
             let mut writer = Writer::decree(out, Head { ballot, previous });
-            if contents.from < contents.end {
-                writer.segment(origin, contents.from);
-                for number in contents.from..contents.end {
+            if let Some(own) = contents.own {
+                writer.segment(origin, own.from);
+                for number in own.from..own.end {
                     if let Some(entry) = pending.entry(number) {
                         writer.request(number, &entry.body);
                     }
@@ -136,8 +128,8 @@ impl<M: StateMachine> Service<M> {
         let Ok(slot) = self.replica.propose(self.now, decree, Some(ballot)) else { return false };
         self.tail = Some(At { slot, ballot });
         self.counters.proposed += 1;
-        if contents.from < contents.end {
-            self.pending.mark_sent(contents.end, ballot);
+        if let Some(own) = contents.own {
+            self.pending.mark_gathered(&own, ballot);
         }
         self.intake.proposed(contents.runs);
         true
@@ -148,6 +140,6 @@ impl Contents {
     /// The decree that opens a leadership is empty: it is proposed before anything else, so that
     /// requests in doubt since an earlier leadership become certain at once (see `delivery`).
     const fn none() -> Self {
-        Self { from: 0, end: 0, runs: 0, bytes: super::batch::DECREE_HEAD_BYTES }
+        Self { own: None, runs: 0, bytes: super::batch::DECREE_HEAD_BYTES }
     }
 }

@@ -242,6 +242,7 @@ impl<M: StateMachine> Service<M> {
     ///
     /// # Errors
     /// Blames the sender of a message that was dropped without effect.
+    #[inline]
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), PeerMisbehaved> {
         self.now = self.now.max(now);
         match input {
@@ -445,7 +446,7 @@ impl<M: StateMachine> Service<M> {
 
     /// Does one step of applying what is at hand; the outcome of a request, if it was one of ours.
     fn step(&mut self) -> Option<(RequestId, Outcome<M::Reply>)> {
-        match self.delivery.step(&mut self.machine) {
+        match self.delivery.step(&mut self.machine, self.origin) {
             Step::Idle => {}
             Step::Reached(end) => {
                 let verdict = self.replica.handle(self.now, Event::Applied { end });
@@ -458,8 +459,8 @@ impl<M: StateMachine> Service<M> {
                     self.counters.offered_again += self.pending.offer_again() as u64;
                 }
             }
-            Step::Applied { origin, number, at, reply } => {
-                if origin == self.origin && self.pending.applied(number, at.ballot) {
+            Step::Applied { number, at, reply } => {
+                if self.pending.applied(number, at.ballot) {
                     self.counters.applied += 1;
                     if self.stance.elsewhere.is_some() {
                         self.put_off_asking();

@@ -61,6 +61,14 @@ pub(super) struct Load {
     pub(super) bytes: usize,
 }
 
+/// Requests that go together: those that live in `from..end`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gathered {
+    pub(super) from: u64,
+    pub(super) end: u64,
+    pub(super) load: Load,
+}
+
 /// An outcome that is not "applied".
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Ended {
@@ -123,8 +131,9 @@ impl Pending {
             return Err(request);
         }
         let deadline = request.deadline.unwrap_or(now.after(self.limits.request_timeout));
-        let deadline = round_up(deadline);
-        self.earliest = self.earliest.min(deadline);
+        if deadline < self.earliest {
+            self.earliest = round_up(deadline);
+        }
         let Request { body, exclusive, deadline: _, only_in } = request;
         let number = self.next;
         *self.at(number) = Entry { body, exclusive, only_in, deadline, live: true };
@@ -179,6 +188,45 @@ impl Pending {
         number < self.offered
     }
 
+    /// Counts what the next decree or run may take from `from` on, in `ballot`: whatever `add`
+    /// agrees to. Requests that are conditional on another ballot are refused on the way.
+    pub(super) fn gather(
+        &mut self,
+        ballot: Ballot,
+        mut add: impl FnMut(&Entry) -> bool,
+    ) -> Gathered {
+        let mut gathered = Gathered { from: self.sent, end: self.sent, load: Load::default() };
+        let mut number = self.sent;
+        while let Some((found, entry)) = self.peek(number, ballot) {
+            if !add(entry) {
+                break;
+            }
+            if gathered.load.requests == 0 {
+                gathered.from = found;
+            }
+            gathered.load.add(entry.body.len());
+            number = found + 1;
+            gathered.end = number;
+        }
+        gathered
+    }
+
+    /// What was gathered is offered to the leader of `ballot`.
+    pub(super) fn mark_gathered(&mut self, gathered: &Gathered, ballot: Ballot) {
+        if self.sent < self.offered {
+            // A part of it was offered before.
+            self.mark_sent(gathered.end, ballot);
+            return;
+        }
+        requires!(R14ForwardInOrder, self.may_offer_in(ballot));
+        self.ballot = ballot;
+        self.sent = gathered.end.max(self.sent);
+        self.offered = self.sent;
+        self.in_doubt.requests += gathered.load.requests;
+        self.in_doubt.bytes += gathered.load.bytes;
+        self.forget_dead();
+    }
+
     /// Requests below `end` were offered to the leader of `ballot`.
     pub(super) fn mark_sent(&mut self, end: u64, ballot: Ballot) {
         requires!(R14ForwardInOrder, self.may_offer_in(ballot));
@@ -204,7 +252,8 @@ impl Pending {
 
     /// A decree with request `number` was applied. Whether its caller still waits for that.
     pub(super) fn applied(&mut self, number: u64, ballot: Ballot) -> bool {
-        let waits = self.entry(number).is_some();
+        let held = (self.oldest..self.next).contains(&number);
+        let waits = held && self.at(number).live;
         let (in_doubt, offered_in) = (self.is_in_doubt(number), self.ballot);
         invariant!(A3OriginOrder, waits => in_doubt && offered_in == ballot);
         if waits {
@@ -239,8 +288,8 @@ impl Pending {
                 let in_doubt = self.is_in_doubt(number);
                 let unknown = Ended::Unknown(self.ballot);
                 self.end(number, if in_doubt { unknown } else { Ended::Refused(why) });
-            } else if live {
-                self.earliest = self.earliest.min(deadline);
+            } else if live && deadline < self.earliest {
+                self.earliest = round_up(deadline);
             }
         }
         self.forget_dead();
