@@ -7,8 +7,9 @@ use crate::NodeId;
 
 /// A ballot (Lamport, "The Part-Time Parliament", section 2.3).
 ///
-/// Ballots are totally ordered, first by round and then by node. One proposer owns each ballot, so two proposers never propose in the same one. A
-/// leadership is named by its ballot: ballots are the fencing tokens of the library.
+/// Ballots are totally ordered, first by round and then by node. One proposer owns each ballot, so
+/// two proposers never propose in the same one. A leadership is named by its ballot: ballots are
+/// the fencing tokens of the library.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Ballot {
     /// The round. A new ballot takes one above every round its proposer has heard of.
