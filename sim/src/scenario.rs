@@ -463,6 +463,25 @@ impl Cluster {
         self.run_until(Self::is_settled);
     }
 
+    /// How a story ends: all that is up settles without a word from a client, within twenty of the
+    /// longest election timeouts; then one request more at each member is applied, and all have
+    /// applied the same. (Nobody takes a request from a member whose disk was replaced.)
+    ///
+    /// # Panics
+    /// When that is not so.
+    pub fn ends_well(&mut self) {
+        self.within_timeouts(20, Self::is_settled);
+        let mut members = self.members();
+        members.retain(|m| self.standing(*m).is_some() && !self.world().node(*m).wiped);
+        let last = |member: &MemberIndex| format!("the last words at m{}", member.0);
+        for member in &members {
+            self.propose(*member, [last(member).as_str()]);
+        }
+        self.within_timeouts(10, |t| members.iter().all(|m| t.is_acknowledged(&last(m))));
+        self.within_timeouts(10, Self::is_settled);
+        self.assert_one_log();
+    }
+
     /// Whether every member that is up has decided and applied everything that was chosen.
     #[must_use]
     pub fn is_settled(&self) -> bool {

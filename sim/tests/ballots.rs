@@ -43,6 +43,7 @@ fn no_crash_makes_a_proposer_use_a_ballot_twice() {
         t.settle();
         t.assert_one_log();
         assert_eq!(t.log(b).first().map(String::as_str), Some("a"));
+        t.ends_well();
     }
 }
 
@@ -74,6 +75,7 @@ fn nothing_of_a_ballot_leaves_before_it_is_durable() {
     t.run_until(|t| t.agreed_leader().is_some());
     t.settle();
     t.assert_same_log(["a"]);
+    t.ends_well();
 }
 
 /// S10 in full: a proposer gets x to one acceptor, loses its own write of it, comes back, and gets
@@ -112,6 +114,7 @@ fn a_proposer_that_forgot_a_value_proposes_another_in_a_higher_ballot() {
         t.settle();
         assert_eq!(t.slot_of("x"), None, "x was offered by a process that died");
         t.assert_same_log(["y"]);
+        t.ends_well();
     }
 }
 
@@ -162,6 +165,7 @@ fn votes_of_different_ballots_are_not_added_up() {
         t.restart(r1);
         t.settle();
         t.assert_same_log(["y"]);
+        t.ends_well();
     }
 }
 
@@ -248,6 +252,7 @@ fn the_highest_ballot_wins_not_the_longest_log() {
             // Whoever asked a process that died has no answer; any other has one.
             assert_eq!(t.heard(value).is_none(), r1_dies, "{value}");
         }
+        t.ends_well();
     }
 }
 
@@ -274,6 +279,7 @@ fn a_higher_ballot_that_the_quorum_does_not_know_is_overwritten() {
         t.settle();
         t.assert_one_log();
         assert_eq!(t.slot_of("w"), None, "w was offered by a process that died");
+        t.ends_well();
     }
 }
 
@@ -301,6 +307,7 @@ fn an_accept_behind_a_higher_promise_is_refused() {
         t.settle();
         t.assert_one_log();
         assert_ne!(t.slot_of("x"), Some(slot));
+        t.ends_well();
     }
 }
 
@@ -322,6 +329,7 @@ fn two_of_five_do_not_decide() {
     t.restart(r2);
     t.settle();
     t.assert_same_log(["y"]);
+    t.ends_well();
 }
 
 /// S13 (openraft #1802): the ends 10, 6, 5, 3 and 0 are decided up to 5, and 6 was acknowledged to
@@ -362,6 +370,7 @@ fn ends_at_different_heights_are_decided_up_to_the_third() {
         t.restart(r4);
         t.settle();
         t.assert_same_log(["v1", "v2", "v3", "v4", "v5", "y"]);
+        t.ends_well();
     }
 }
 
@@ -396,7 +405,9 @@ fn late_completions_of_older_ballots_count_for_nothing() {
         t.run_for(ms(300));
         assert!(t.voters(slot, b1).contains(a) && !t.voters(slot, b1).contains(b));
         let mut older = 0;
+        let limit = t.now().after(ms(10_000));
         while !t.voters(slot, b3).contains(b) {
+            assert!(t.now() < limit, "b never votes in {b3}");
             t.run_for(ms(20));
             assert!(t.decided(a) <= slot, "decided by a vote that is not durable in {b3}");
             older += usize::from(t.voters(slot, b1).contains(b));
@@ -410,6 +421,7 @@ fn late_completions_of_older_ballots_count_for_nothing() {
         t.settle();
         t.assert_one_log();
         assert_eq!(t.slot_of("a1"), Some(slot));
+        t.ends_well();
     }
 }
 
@@ -490,6 +502,7 @@ fn messages_of_other_lives_are_refused() {
     t.settle();
     assert!(t.leads(leader));
     t.assert_same_log(["a", "b"]);
+    t.ends_well();
 }
 
 /// S18: a new leader that knows less, and hears no vote, does not make a member forget what it
@@ -530,5 +543,6 @@ fn decided_never_goes_back() {
         t.heal();
         t.settle();
         t.assert_same_log(["e1"]);
+        t.ends_well();
     }
 }

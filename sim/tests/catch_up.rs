@@ -39,6 +39,7 @@ fn losing_the_only_round_of_accepted_wedges_nothing() {
         assert_eq!(lost, 4);
         assert!(t.is_acknowledged("x"));
         t.assert_same_log(["x"]);
+        t.ends_well();
     }
 }
 
@@ -68,6 +69,7 @@ fn losing_the_messages_of_a_write_wedges_nothing() {
             assert!(lost >= 1, "no {kind} was lost");
             assert!(t.is_acknowledged("x"), "{count} of {kind}");
             t.assert_same_log(["x"]);
+            t.ends_well();
         }
     }
 }
@@ -90,6 +92,7 @@ fn losing_the_messages_of_an_election_wedges_nothing() {
             });
             assert_eq!(lost, u64::from(count), "{kind}");
             t.assert_same_log(["a"]);
+            t.ends_well();
         }
     }
 }
@@ -112,6 +115,7 @@ fn losing_the_refusals_of_a_deposed_leader_wedges_nothing() {
         let lost = losing(&mut t, (count, MessageKind::Nack), patience, Cluster::heal);
         assert!(lost >= 1, "nobody refused anything");
         assert!(t.leads(b) && !t.leads(old));
+        t.ends_well();
     }
 }
 
@@ -138,6 +142,7 @@ fn losing_the_messages_of_catching_up_wedges_nothing() {
             assert!(lost >= 1, "no {kind} was lost");
             assert_eq!(t.log(c).len(), many);
             t.assert_one_log();
+            t.ends_well();
         }
     }
 }
@@ -159,6 +164,7 @@ fn a_member_that_returns_to_an_idle_cluster_gets_everything() {
     t.settle();
     assert_eq!(t.log(c).len(), 300);
     t.assert_one_log();
+    t.ends_well();
 }
 
 /// S48, as far as the log is never cut short: a member comes back under full load, much further
@@ -194,6 +200,7 @@ fn a_laggard_joins_the_quorum_under_full_load() {
     t.restart(b);
     t.settle();
     t.assert_one_log();
+    t.ends_well();
 }
 
 /// S48, the sender dies in the middle: the member goes on with another one where it was.
@@ -223,14 +230,15 @@ fn catching_up_survives_the_sender() {
         t.settle();
         assert_eq!(t.log(c).len(), 1_000);
         t.assert_one_log();
+        t.ends_well();
     }
 }
 
-/// One client at `at` that asks every 100 ms for ten minutes; how long the slowest answer took, in
-/// nanoseconds.
-fn slowest_in_ten_minutes(t: &mut Cluster, at: MemberIndex) -> u64 {
+/// One client at `at` that asks every 100 ms for so many minutes; how long the slowest answer
+/// took, in nanoseconds.
+fn slowest_in(minutes: u32, t: &mut Cluster, at: MemberIndex) -> u64 {
     let mut slowest = 0;
-    for round in 0..6_000 {
+    for round in 0..600 * minutes {
         let value = format!("v{round}");
         let start = t.now();
         t.propose(at, [value.as_str()]);
@@ -249,7 +257,7 @@ fn an_unreachable_member_costs_the_others_nothing() {
     let calm = {
         let mut t = Cluster::of(3).seed(2_400).with_leader();
         let [leader, _, _] = t.by_role();
-        slowest_in_ten_minutes(&mut t, leader)
+        slowest_in(1, &mut t, leader)
     };
     let mut t = Cluster::of(3).seed(2_400).with_leader();
     let [leader, b, c] = t.by_role();
@@ -257,7 +265,7 @@ fn an_unreachable_member_costs_the_others_nothing() {
     let accepts = t.hold([leader, b], c, MessageKind::Accept);
     let learned = t.hold([leader, b], c, MessageKind::Learned);
     let rest = t.hold([leader, b], c, Kinds::ALL);
-    let slowest = slowest_in_ten_minutes(&mut t, leader);
+    let slowest = slowest_in(10, &mut t, leader);
     assert!(slowest <= calm * 2, "one request took {slowest} ns, and {calm} without the fault");
     let window = t.world().options().limits.window;
     let waiting = t.held(accepts) + t.held(learned);
@@ -270,6 +278,7 @@ fn an_unreachable_member_costs_the_others_nothing() {
     t.settle();
     assert_eq!(t.log(c).len(), 6_000);
     t.assert_one_log();
+    t.ends_well();
 }
 
 /// S59 (R6), as far as nothing is trimmed: what a campaigner lacks and its quorum has decided it
@@ -315,6 +324,7 @@ fn what_others_decided_long_ago_is_learned_not_proposed() {
         let mine = images.votes(slot).iter().any(|votes| votes.ballot.node == owner);
         assert!(!mine, "it proposed in slot {slot}, which was decided");
     }
+    t.ends_well();
 }
 
 /// Accepts that overtake each other are asked for again, but the questions and answers do not
@@ -349,5 +359,6 @@ fn overtaking_accepts_do_not_start_a_storm() {
         t.settle();
         let sent = t.world().network().counts().sent - before;
         assert!(sent < 60_000, "{sent} messages for 130 requests of seed {seed}");
+        t.ends_well();
     }
 }

@@ -149,6 +149,7 @@ fn damage_in_the_middle_is_not_taken_for_the_end() {
     assert!(damage.from <= t.slot_of("two").expect("decided"));
     t.propose(r1, ["seven"]);
     t.run_until(|t| t.is_acknowledged("seven"));
+    t.ends_well();
 }
 
 /// S36 (ii): any bit of any record, but the last one.
@@ -179,6 +180,7 @@ fn any_flipped_bit_is_named_or_costs_nothing() {
     t.restart(r2);
     t.settle();
     t.assert_same_log(["one", "two", "three", "four", "five", "six"]);
+    t.ends_well();
 }
 
 /// S36 (iv): the length of a record is wrong: nothing, too short, too long, beyond the file. The
@@ -202,6 +204,7 @@ fn a_wrong_length_is_not_taken_for_the_end() {
             assert!(named, "{place:?} as one of {wrong} bytes passes");
         }
     }
+    t.ends_well();
 }
 
 /// S37: the vote of a member is damaged. It does not campaign, promise or accept as if it had never
@@ -235,6 +238,7 @@ fn a_damaged_vote_is_not_denied() {
         t.settle();
         assert_eq!(t.slot_of("four"), Some(slot));
         t.assert_same_log(["one", "two", "three", "four", "five"]);
+        t.ends_well();
     }
 }
 
@@ -307,6 +311,7 @@ fn a_record_at_the_place_of_another_is_not_believed() {
         overwrite(&device, &seven.file, seven.offset, &there);
         assert!(is_named(&mut t, &down, device, &seven), "a lost write goes unnoticed");
     }
+    t.ends_well();
 }
 
 /// S39, the record of another member, another run and another place of the same log: all of them

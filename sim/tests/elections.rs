@@ -27,6 +27,7 @@ fn cut_off_leader_decides_nothing() {
     t.settle();
     t.assert_one_log();
     assert!(t.log(leader).contains(&"z".to_owned()));
+    t.ends_well();
 }
 
 /// S01 (OmniPaxos): only one member still reaches a quorum. Within four timeouts it leads and
@@ -55,6 +56,7 @@ fn the_hub_takes_over_from_a_leader_without_quorum() {
             assert!(kept || !t.is_acknowledged(value), "{value} of seed {seed} is lost");
         }
         assert!(log.contains(&"before".to_owned()));
+        t.ends_well();
     }
 }
 
@@ -79,6 +81,7 @@ fn a_triangle_takes_over_from_a_leader_that_reaches_one_of_it() {
         let log = t.log(r2);
         assert!(log.contains(&"after".to_owned()));
         assert!(!t.is_acknowledged("lost") || log.contains(&"lost".to_owned()));
+        t.ends_well();
     }
 }
 
@@ -112,6 +115,7 @@ fn the_shortest_log_wins_when_nobody_else_can() {
         t.settle();
         t.assert_same_log(["a", "b", "c", "d", "e", "f", "g", "h", "i"]);
         assert_eq!(values.map(|value| t.slot_of(value)), slots);
+        t.ends_well();
     }
 }
 
@@ -143,17 +147,19 @@ fn a_chain_does_not_play_ping_pong() {
     t.heal();
     t.settle();
     t.assert_one_log();
+    t.ends_well();
 }
 
-/// One client at `at` that asks again 20 ms after each answer, for ten minutes, while `disturb` is
-/// called every 300 ms. Returns how many of its requests were applied.
-fn ten_minutes_of_one_client(
+/// One client at `at` that asks again 20 ms after each answer, for so many minutes, while `disturb`
+/// is called every 300 ms. Returns how many of its requests were applied.
+fn one_client_for(
+    minutes: usize,
     t: &mut Cluster,
     at: MemberIndex,
     mut disturb: impl FnMut(&mut Cluster, usize),
 ) -> usize {
     let mut sent: usize = 0;
-    for toggle in 0..2_000 {
+    for toggle in 0..200 * minutes {
         disturb(t, toggle);
         for _ in 0..15 {
             let last = format!("v{}", sent.saturating_sub(1));
@@ -175,14 +181,14 @@ fn a_flapping_half_open_link_deposes_nobody() {
     let calm = {
         let mut t = Cluster::of(3).seed(5).with_leader();
         let [_, _, b] = t.by_role();
-        ten_minutes_of_one_client(&mut t, b, |_, _| ())
+        10 * one_client_for(1, &mut t, b, |_, _| ())
     };
     let mut t = Cluster::of(3).seed(5).with_leader();
     let [leader, a, b] = t.by_role();
     let before = *t.world().stats();
     let ballot = t.promised(leader);
     let mut lagged = 0;
-    let applied = ten_minutes_of_one_client(&mut t, b, |t, toggle| {
+    let applied = one_client_for(10, &mut t, b, |t, toggle| {
         lagged += usize::from(t.decided(a) < t.decided(leader));
         assert_ne!(t.standing(a), Some(Standing::Preparing), "the half-deaf member campaigns");
         t.lose(leader, a, if toggle % 2 == 0 { 1_000_000 } else { 300_000 });
@@ -196,6 +202,7 @@ fn a_flapping_half_open_link_deposes_nobody() {
     t.heal();
     t.settle();
     t.assert_one_log();
+    t.ends_well();
 }
 
 /// S06 (hashicorp/raft #503): a leader whose disk stalls while its links are fine gives up within
@@ -225,6 +232,7 @@ fn a_leader_with_a_stalled_disk_steps_down() {
         for number in 0..sent {
             assert!(t.heard(&format!("v{number}")).is_some(), "v{number} has no outcome");
         }
+        t.ends_well();
     }
 }
 
@@ -245,6 +253,7 @@ fn a_stalled_disk_elsewhere_deposes_nobody() {
     t.settle();
     assert!(t.leads(leader));
     assert_eq!(t.log(b).len(), 40);
+    t.ends_well();
 }
 
 /// S06, the variant of short stalls: a disk that stalls for less than the limit, again and again,
@@ -263,6 +272,7 @@ fn short_stalls_do_not_make_leadership_flap() {
     }
     assert!(t.leads(leader));
     assert_eq!(t.world().stats().leaders, before);
+    t.ends_well();
 }
 
 /// S07: one cohort promised a higher ballot, the other has the longer log. A refusal teaches the
@@ -292,6 +302,7 @@ fn two_cohorts_that_refuse_each_other_find_a_leader() {
     t.restart(r1);
     t.settle();
     t.assert_same_log(["a", "nine"]);
+    t.ends_well();
 }
 
 /// S07, mixed builds: two members campaign without asking anybody first, as a build without that
@@ -331,6 +342,7 @@ fn members_that_campaign_blindly_do_not_keep_a_leader_away() {
         t.restart(r1);
         t.settle();
         t.assert_same_log(["a", "b"]);
+        t.ends_well();
     }
 }
 
@@ -359,6 +371,7 @@ fn a_member_far_behind_in_ballots_still_helps_to_elect() {
     t.restart(leader);
     t.settle();
     t.assert_same_log(["v0", "v1", "v2", "v3"]);
+    t.ends_well();
 }
 
 /// S09 (the motive of pre-votes; hashicorp/raft #605, #609): a member that was cut off for a
@@ -388,6 +401,7 @@ fn a_member_that_returns_after_long_disturbs_nobody() {
     assert_eq!(t.promised(leader), ballot);
     assert!(t.leads(leader));
     assert_eq!(t.log(c).len(), 300);
+    t.ends_well();
 }
 
 /// S22, as far as there are requests and no reads: a slot is decided, only the leader knows, and it
@@ -424,6 +438,7 @@ fn a_new_leader_first_decides_what_may_have_been_decided() {
         t.restart(r1);
         t.settle();
         t.assert_same_log(["five", "read"]);
+        t.ends_well();
     }
 }
 
@@ -456,6 +471,7 @@ fn a_leader_that_was_stopped_decides_nothing_alone() {
         t.assert_one_log();
         assert!(t.slot_of("x").is_none_or(|slot| Some(slot) > t.slot_of("w")));
         assert!(t.heard("x").is_some());
+        t.ends_well();
     }
 }
 
@@ -469,5 +485,6 @@ fn duels_end() {
         t.within_timeouts(10, |t| t.leader().is_some_and(|other| other != leader));
         t.discard(held);
         t.settle();
+        t.ends_well();
     }
 }

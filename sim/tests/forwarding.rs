@@ -35,6 +35,7 @@ fn a_late_forward_does_not_overtake_backwards() {
         assert!(first.is_none_or(|first| Some(first) < second), "{first:?} and {second:?}");
         assert!(second < third);
         assert!(t.heard("1").is_some());
+        t.ends_well();
     }
 }
 
@@ -51,6 +52,7 @@ fn a_doubled_forward_is_applied_once() {
     t.settle();
     t.assert_one_log();
     assert_eq!(t.log(b).len(), 100);
+    t.ends_well();
 }
 
 /// Forwards that overtake each other are applied in the order of submission.
@@ -69,6 +71,7 @@ fn forwards_that_overtake_each_other_keep_their_order() {
     t.settle();
     let expected: Vec<String> = (0..100).map(|round| format!("v{round}")).collect();
     t.assert_same_log(expected.iter().map(String::as_str));
+    t.ends_well();
 }
 
 /// A request that no leader can be found for is refused for certain when its time is up, and is
@@ -89,4 +92,5 @@ fn without_a_leader_a_request_is_refused_in_time() {
     t.settle();
     t.assert_one_log();
     assert!(t.log(b).is_empty());
+    t.ends_well();
 }

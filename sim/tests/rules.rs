@@ -38,6 +38,7 @@ fn a_notice_does_not_cover_a_stale_accept() {
         t.release(held);
         t.settle();
         t.assert_same_log(["y"]);
+        t.ends_well();
     }
 }
 
@@ -90,6 +91,7 @@ fn a_deposed_leader_announces_nothing_it_did_not_count() {
         t.assert_one_log();
         assert_eq!(t.log(r5).first().map(String::as_str), Some("v"));
         assert_ne!(t.slot_of("w"), Some(slot));
+        t.ends_well();
     }
 }
 
@@ -144,5 +146,6 @@ fn a_promise_that_was_wiped_still_binds() {
         t.assert_one_log();
         assert_eq!(t.log(r5).first().map(String::as_str), Some("a"));
         assert!(!t.is_acknowledged("x") || t.slot_of("x").is_some());
+        t.ends_well();
     }
 }

@@ -40,6 +40,7 @@ fn a_failed_sync_stops_the_member() {
         t.restart(r1);
         t.settle();
         t.assert_same_log(["a", "b"]);
+        t.ends_well();
     }
 }
 
@@ -64,6 +65,7 @@ fn a_torn_tail_is_cut_off_for_good() {
         t.settle();
         t.assert_one_log();
         assert_eq!(t.log(r2).len(), 10, "seed {seed}");
+        t.ends_well();
     }
 }
 
@@ -102,6 +104,7 @@ fn no_power_cut_loses_what_was_acknowledged() {
             for value in acknowledged {
                 assert!(log.contains(&value.to_owned()), "victims {victims:b} at step {step}");
             }
+            t.ends_well();
         }
     }
 }
@@ -137,6 +140,7 @@ fn no_power_cut_makes_a_member_forget_a_promise() {
             t.decide(["b"]);
             t.settle();
             t.assert_same_log(["a", "b"]);
+            t.ends_well();
         }
     }
 }
@@ -183,6 +187,7 @@ fn no_crash_point_makes_a_laggard_vote_for_what_it_lacks() {
         t.restart(r2);
         t.settle();
         t.assert_one_log();
+        t.ends_well();
     }
     assert!((20..80).contains(&decided), "{decided} of 100 crashes came behind the vote");
 }
@@ -206,6 +211,7 @@ fn a_cluster_of_one_answers_after_its_sync() {
     t.restart(only);
     t.settle();
     t.assert_same_log(["y"]);
+    t.ends_well();
 }
 
 /// S42 (etcd 3.5): state machines that keep their state, and a crash at every point around their
@@ -237,6 +243,7 @@ fn a_durable_state_machine_applies_everything_once() {
         let digest = |member| world.service(member).map(|service| service.status().digest);
         let digests = order.map(digest);
         assert!(digests.windows(2).all(|pair| pair[0] == pair[1]), "step {step}: {digests:?}");
+        t.ends_well();
     }
 }
 
@@ -273,6 +280,7 @@ fn a_replaced_disk_does_not_vote() {
         t.settle();
         assert_eq!(t.slot_of("five"), slot);
         t.assert_same_log(["a", "five", "b"]);
+        t.ends_well();
     }
 }
 
@@ -310,6 +318,7 @@ fn a_mark_never_outlives_its_decree() {
         t.release(held);
         t.settle();
         t.assert_same_log(["y"]);
+        t.ends_well();
     }
 }
 
@@ -341,6 +350,7 @@ fn a_member_votes_from_its_disk_not_from_memory() {
         t.heal();
         t.settle();
         t.assert_same_log(["a", "b", "c", "d", "e", "f", "g"]);
+        t.ends_well();
     }
 }
 
@@ -396,6 +406,7 @@ fn torn_first_and_whole_second_starts() {
         t.settle();
         t.assert_one_log();
         assert_eq!(t.log(all[0]), log, "seed {seed}");
+        t.ends_well();
     }
     assert!(torn_first >= 10, "only {torn_first} disks had the first torn and a later one whole");
 }
