@@ -171,7 +171,7 @@ impl StateMachine for Machine {
 
     fn after_decree(&mut self, at: At) {
         self.inner.after_decree(at);
-        self.sealed.push(Sealed { slot: at.slot, digest: self.inner.digest() });
+        self.sealed.push(Sealed { at, digest: self.inner.digest() });
         if self.broken.is_none() {
             self.broken = self.inner.judge();
         }

@@ -178,12 +178,27 @@ impl Run {
                 HEAL => self.heal(),
                 LOOK => {
                     if self.look() {
-                        return;
+                        return self.judge();
                     }
                 }
                 timer if timer >= TIMERS => self.fleet.wake(&mut self.world, timer),
                 end => self.end(end),
             }
+        }
+    }
+
+    /// The run is over: what its clients heard is judged as a whole.
+    fn judge(&mut self) {
+        if self.world.violation().is_some() {
+            return;
+        }
+        let alone = self.world.node(MemberIndex(0)).machine.fresh();
+        let judged = self.world.checkers().on_end(alone).and_then(|replayed| {
+            self.fleet.tally_mut().replayed += replayed;
+            self.fleet.judge()
+        });
+        if let Err(violation) = judged {
+            self.world.fail(violation);
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::app::Tally;
 use crate::mischief::{Cause, Strikes};
 use crate::options::Options;
 use crate::plan::Plan;
@@ -75,6 +76,8 @@ pub struct Summary {
     pub leaders: u64,
     /// Processes that died.
     pub crashes: u64,
+    /// Counts of the judges of client histories.
+    pub tally: Tally,
     /// Messages sent.
     pub sent: u64,
     /// Messages lost.
@@ -143,6 +146,7 @@ impl Summary {
         self.rejected += report.stats.rejected;
         self.leaders += report.stats.leaders;
         self.crashes += report.stats.crashes;
+        self.tally.add(report.tally);
         self.sent += report.network.sent;
         self.lost += report.network.lost;
         self.doubled += report.network.doubled;
@@ -249,6 +253,7 @@ impl fmt::Display for Summary {
             "outcomes          {applied:>12} applied, {refused} refused, {unknown} unknown"
         )?;
         writeln!(f, "submits rejected  {:>12}", self.rejected)?;
+        writeln!(f, "{}", self.tally)?;
         writeln!(f, "leaderships       {:>12}", self.leaders)?;
         writeln!(f, "crashes           {:>12}", self.crashes)?;
         write!(

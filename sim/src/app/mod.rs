@@ -169,6 +169,18 @@ impl Tally {
     }
 }
 
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { replayed, ended, open, ordered, undecided } = self;
+        writeln!(f, "replies replayed  {replayed:>12}")?;
+        write!(
+            f,
+            "histories         {ordered:>12} have an order, {undecided} undecided; {ended} \
+             operations with a reply, {open} without"
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

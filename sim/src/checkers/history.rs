@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
+use synod_core::service::At;
 use synod_core::{Ballot, Boot, MemberIndex, Slot};
 
 use super::images::hash;
+use crate::violation::{Property, Violation, check};
 
 /// The identity of a request: a hash of its body. Each body is submitted once in a run, because
 /// equal values hide bugs.
@@ -59,8 +61,8 @@ pub struct Applied {
 /// A state machine applied all of a decree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sealed {
-    /// Of which slot.
-    pub slot: Slot,
+    /// Which, and as of which leadership.
+    pub at: At,
     /// The digest of its state then.
     pub digest: u64,
 }
@@ -94,6 +96,10 @@ pub struct Request {
     pub number: u64,
     /// Everything that a client knew to be applied when it was submitted lies at or below.
     pub floor: Option<Place>,
+    /// When it was taken, counted in submits and outcomes.
+    pub began: u64,
+    /// When its client heard of it.
+    pub ended: Option<u64>,
     /// What the client heard.
     pub heard: Option<Heard>,
     /// Where it was applied.
@@ -105,6 +111,8 @@ pub struct Request {
 pub struct History {
     requests: BTreeMap<RequestKey, Request>,
     known: Option<Place>,
+    /// Submits and outcomes so far.
+    events: u64,
 }
 
 impl History {
@@ -130,10 +138,32 @@ impl History {
         self.known = self.known.max(Some(place));
     }
 
+    /// The client of `key` hears of it.
+    ///
+    /// # Errors
+    /// Outcomes, when nobody submitted it or when it is heard of twice.
+    pub fn hear(&mut self, key: RequestKey, heard: Heard) -> Result<&Request, Violation> {
+        self.events += 1;
+        let Some(request) = self.requests.get_mut(&key) else {
+            let story = format!("an outcome for {key:?}, which no client submitted");
+            return Err(Violation::new(Property::Outcomes, story));
+        };
+        let before = request.heard.replace(heard);
+        check!(
+            Outcomes,
+            before.is_none(),
+            "{key:?} has a second outcome {heard:?} after {before:?}"
+        );
+        request.ended = Some(self.events);
+        Ok(request)
+    }
+
     /// A submit was taken.
     pub fn on_submit(&mut self, body: Bytes, node: MemberIndex, boot: Boot, number: u64) {
-        let (heard, applied, floor) = (None, None, self.known);
-        let request = Request { body, node, boot, number, floor, heard, applied };
+        self.events += 1;
+        let (floor, began) = (self.known, self.events);
+        let (ended, heard, applied) = (None, None, None);
+        let request = Request { body, node, boot, number, floor, began, ended, heard, applied };
         self.requests.insert(RequestKey::of(&request.body), request);
     }
 

@@ -15,6 +15,7 @@ pub mod promises;
 pub mod proposals;
 pub mod recovery;
 pub mod validity;
+pub mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,8 @@ pub use history::{Applied, Heard, History, Place, Request, RequestKey, Sealed};
 pub use images::{DecreeId, Images};
 pub use monotonic::Cursors;
 
-use crate::violation::Checked;
+use crate::machine::Machine;
+use crate::violation::{Checked, Violation};
 
 /// All checkers of one run.
 #[derive(Clone, Debug)]
@@ -174,6 +176,15 @@ impl Checkers {
     /// Agreement.
     pub fn on_sealed(&mut self, node: MemberIndex, sealed: &Sealed) -> Checked {
         self.order.on_sealed(node, sealed)
+    }
+
+    /// The run is over: the log, replayed on a fresh `machine`, explains all that was heard.
+    /// Returns how many requests were replayed.
+    ///
+    /// # Errors
+    /// Linearizable, Outcomes.
+    pub fn on_end(&self, machine: Machine) -> Result<u64, Violation> {
+        witness::judge(&self.history, &self.order, machine)
     }
 
     /// A turn of `node` ended.

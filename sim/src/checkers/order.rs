@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use synod_core::service::At;
 use synod_core::{Ballot, Kind, MemberIndex, Slot};
 
 use super::history::{Applied, Place, RequestKey, Sealed};
 use super::images::Images;
+use super::witness::Decree;
 use crate::violation::{Checked, check};
 
 /// What the runs have applied so far.
@@ -14,8 +16,8 @@ use crate::violation::{Checked, check};
 pub struct Order {
     /// What each slot applies, in order, with the reply of each.
     canon: BTreeMap<Slot, Vec<(RequestKey, u64)>>,
-    /// The digest of the state after each slot that applies something.
-    digests: BTreeMap<Slot, u64>,
+    /// The state after each slot that has an effect.
+    sealed: BTreeMap<Slot, Sealed>,
     /// Slots whose decree some run passed over: it is void, because a later leadership had begun.
     void: BTreeSet<Slot>,
     /// The leadership of each slot that applies something. It never goes back.
@@ -30,7 +32,7 @@ impl Order {
     pub fn new(nodes: usize) -> Self {
         Self {
             canon: BTreeMap::new(),
-            digests: BTreeMap::new(),
+            sealed: BTreeMap::new(),
             void: BTreeSet::new(),
             leaders: BTreeMap::new(),
             cursors: vec![Place::default(); nodes],
@@ -99,8 +101,8 @@ impl Order {
     /// # Errors
     /// Agreement.
     pub fn on_sealed(&mut self, node: MemberIndex, sealed: &Sealed) -> Checked {
-        let Sealed { slot, digest } = *sealed;
-        let known = *self.digests.entry(slot).or_insert(digest);
+        let Sealed { at: At { slot, .. }, digest } = *sealed;
+        let known = self.sealed.entry(slot).or_insert(*sealed).digest;
         check!(
             Agreement,
             known == digest,
@@ -109,6 +111,19 @@ impl Order {
             node.0
         );
         Ok(())
+    }
+
+    /// The slots that have an effect. Some are named twice.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
+        self.canon.keys().chain(self.sealed.keys()).copied()
+    }
+
+    /// What was applied in `slot`, and the digest of the state behind it.
+    pub(super) fn decree(&self, slot: Slot) -> Option<Decree<'_>> {
+        let sealed = self.sealed.get(&slot);
+        let led = self.leaders.get(&slot).map(|ballot| At { slot, ballot: *ballot });
+        let requests = self.canon.get(&slot).map_or(&[][..], Vec::as_slice);
+        Some((sealed.map(|sealed| sealed.at).or(led)?, requests, sealed.map(|s| s.digest)))
     }
 
     /// `node` is done with everything below `end`.

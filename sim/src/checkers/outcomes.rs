@@ -12,17 +12,7 @@ use crate::violation::{Checked, check};
 /// # Errors
 /// Outcomes.
 pub fn on_outcome(history: &mut History, key: RequestKey, heard: Heard) -> Checked {
-    let request = history.get_mut(key);
-    check!(Outcomes, request.is_some(), "an outcome for {key:?}, which no client submitted");
-    let Some(request) = request else { return Ok(()) };
-    check!(
-        Outcomes,
-        request.heard.is_none(),
-        "{key:?} has a second outcome {heard:?} after {:?}",
-        request.heard
-    );
-    request.heard = Some(heard);
-    let applied = request.applied;
+    let applied = history.hear(key, heard)?.applied;
     match heard {
         Heard::Applied { slot, reply } => {
             check!(
