@@ -7,6 +7,7 @@
 //! application of the swarm itself.
 
 pub mod fleet;
+pub mod recorder;
 pub mod registers;
 
 use std::any::Any;

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use synod_core::service::{At, StateMachine};
 use synod_core::{Ballot, NodeId, Slot};
 
-use super::{Application, Chooser, Crowd, Ending, Tag};
+use super::recorder::{FAMILY, Recorder};
+use super::{Application, Chooser, Crowd, Ending, Tag, Tally};
 use crate::machine::{Machine, Recipe};
 use crate::options::{ClientOptions, Options};
 use crate::prng::Prng;
+use crate::violation::Checked;
 
 /// What can be done to a register.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -68,6 +70,7 @@ struct Clients {
     asked: Vec<Option<(u16, Operation)>>,
     /// Makes every value written another one.
     values: u64,
+    recorder: Recorder,
 }
 
 impl Operation {
@@ -185,6 +188,9 @@ impl StateMachine for Registers {
     }
 }
 
+/// How far the history of one register is searched. Hardly any needs more.
+const STEPS_MAX: u64 = 200_000;
+
 /// What a register adds to the digest; one that holds zero adds nothing.
 fn mix(key: u16, value: u64) -> u64 {
     let mixed = u128::from(value) * u128::from(0x9E37_79B9_7F4A_7C15 ^ u64::from(key) << 40);
@@ -209,6 +215,7 @@ impl Application for RegisterApp {
             known: vec![(0, 0); sessions],
             asked: vec![None; sessions],
             values: 0,
+            recorder: Recorder::default(),
         })
     }
 }
@@ -219,12 +226,12 @@ impl Crowd for Clients {
             return Some(Vec::new());
         }
         self.values += 1;
-        let (new, mut key) = (self.values << 16, self.key(chance));
+        let (new, mut key) = (self.values * FAMILY, self.key(chance));
         let drawn = chance.below(10);
         let operation = match (chooser, drawn) {
             (_, 0..=3) => Operation::Get,
             (_, 4..=6) => Operation::Put(new),
-            (_, 7) => Operation::Add(drawn + chance.below(100)),
+            (_, 7) => Operation::Add(1 + chance.below(3)),
             (Chooser::Session(session), _) => {
                 // Who read a register and compares with what it read is often right.
                 let expected;
@@ -241,6 +248,18 @@ impl Crowd for Clients {
         let least = (Operation::LEN + Tag::LEN) as u64;
         let len = chance.within(least, self.options.body_max.max(least)) as usize;
         Some(operation.encode(key, len - Tag::LEN))
+    }
+
+    fn sent(&mut self, tag: Tag, operation: &[u8]) {
+        self.recorder.sent(tag, operation);
+    }
+
+    fn ended(&mut self, tag: Tag, ending: &Ending) {
+        self.recorder.ended(tag, ending);
+    }
+
+    fn judge(&mut self, tally: &mut Tally) -> Checked {
+        self.recorder.judge(STEPS_MAX, tally)
     }
 
     fn hear(&mut self, session: usize, ending: &Ending) {

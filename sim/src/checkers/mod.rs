@@ -7,6 +7,7 @@ pub mod bounds;
 pub mod campaigns;
 pub mod history;
 pub mod images;
+pub mod linearizable;
 pub mod monotonic;
 pub mod order;
 pub mod origin;
