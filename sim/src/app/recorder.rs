@@ -74,7 +74,7 @@ impl Model for Register {
         0
     }
 
-    fn step(&self, state: &u64, call: &Call, reply: Option<&Done>) -> Option<u64> {
+    fn step(&self, state: &u64, (call, reply): (&Call, Option<&Done>)) -> Option<u64> {
         let (after, done) = call.run(*state);
         reply.is_none_or(|reply| *reply == done).then_some(after)
     }

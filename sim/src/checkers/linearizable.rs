@@ -32,13 +32,8 @@ pub trait Model {
     /// Before anything is asked.
     fn initial(&self) -> Self::State;
 
-    /// The state behind `call`; `None` when `reply` is not what it replies in `state`.
-    fn step(
-        &self,
-        state: &Self::State,
-        call: &Self::Call,
-        reply: Option<&Self::Reply>,
-    ) -> Option<Self::State>;
+    /// The state behind a call; `None` when the reply is not what it replies in `state`.
+    fn step(&self, state: &Self::State, did: Did<'_, Self>) -> Option<Self::State>;
 
     /// Whether `call` replies the same, and leaves the same state, in every state.
     fn overwrites(&self, call: &Self::Call) -> bool;
@@ -59,6 +54,9 @@ pub trait Model {
     /// the other, or need not, as they are the same.
     fn may_reach(&self, from: &Self::State, to: &Self::State) -> bool;
 }
+
+/// A call, and its reply if there is one.
+pub type Did<'o, M> = (&'o <M as Model>::Call, Option<&'o <M as Model>::Reply>);
 
 /// An operation of a client, with its times. No two times are equal.
 #[derive(Clone, Debug)]
@@ -226,7 +224,7 @@ impl<'h, M: Model> Search<'h, M> {
             let is_open = reply(place).is_none();
             *if is_open { &mut hoped } else { &mut needed }.entry(family).or_default() += 1;
             if !is_open {
-                let after = model.step(&state, &history[place].call, reply(place));
+                let after = model.step(&state, (&history[place].call, reply(place)));
                 let reads = after.is_some_and(|after| after == state);
                 let map: &mut HashMap<_, Vec<usize>> =
                     if reads { &mut readers } else { &mut changers };
@@ -335,7 +333,7 @@ impl<'h, M: Model> Search<'h, M> {
         let next = Spot::Changer(nth + 1);
         let Operation { call, ended, .. } = &self.history[place];
         let reply = ended.as_ref().map(|(_, reply)| reply);
-        let after = self.model.step(&self.state, call, reply);
+        let after = self.model.step(&self.state, (call, reply));
         let fits = after.filter(|_| self.may_be_next(place));
         let is_in = fits.is_some_and(|after| self.put(place, after, next));
         if is_in { Spot::Reader(0) } else { next }
@@ -355,7 +353,7 @@ impl<'h, M: Model> Search<'h, M> {
         if self.was_open && self.model.overwrites(call) {
             return next;
         }
-        let Some(after) = self.model.step(&self.state, call, reply) else { return next };
+        let Some(after) = self.model.step(&self.state, (call, reply)) else { return next };
         // From one state that nobody needs to another: that may as well be now.
         let forced = self.is_idle(&self.state) && self.is_idle(&after);
         let instead = if forced { Spot::Nowhere } else { next };
@@ -375,7 +373,7 @@ impl<'h, M: Model> Search<'h, M> {
             return Spot::Nowhere;
         }
         let Some(place) = self.choices.pop() else { return Spot::Nowhere };
-        let after = self.model.step(&self.state, &self.history[place].call, None);
+        let after = self.model.step(&self.state, (&self.history[place].call, None));
         let is_in = after.is_some_and(|after| self.put(place, after, Spot::Open));
         if is_in { Spot::Reader(0) } else { Spot::Open }
     }
@@ -403,7 +401,7 @@ impl<'h, M: Model> Search<'h, M> {
             for place in makers.iter().chain(others).filter(|place| self.may_be_next(**place)) {
                 let call = &history[*place].call;
                 let leads = model
-                    .step(&self.state, call, None)
+                    .step(&self.state, (call, None))
                     .is_some_and(|after| after != self.state && model.may_reach(&after, &state));
                 let in_vain = self.was_open && model.overwrites(call);
                 let known = |choice: &usize| history[*choice].call == *call;
