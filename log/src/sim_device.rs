@@ -104,6 +104,34 @@ impl SimDevice {
         self.disk().rot(name, offset, bits)
     }
 
+    /// Replaces bytes as they are read and as they are on the disk: what a write of long ago left
+    /// there that was lost or went astray. `false` when the file has no such bytes.
+    #[must_use]
+    pub fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> bool {
+        self.disk().overwrite(name, offset, bytes)
+    }
+
+    /// The next read that meets these bytes shows others there, once, and the disk is sound: those
+    /// that `shows` names (a misdirected read), or zeros, as before anything was written (a stale
+    /// one). Forgotten when the process ends. `false` when there is no such file.
+    #[must_use]
+    pub fn misread(&self, name: &str, offset: u64, bytes: u64, shows: Option<u64>) -> bool {
+        self.disk().misread(name, offset, bytes, shows)
+    }
+
+    /// A file is gone, as if its name had never been made. `false` when there was none.
+    #[must_use]
+    pub fn lose_file(&self, name: &str) -> bool {
+        self.disk().lose_file(name)
+    }
+
+    /// What is on the disk for certain, by name: what a power cut would keep that keeps nothing
+    /// else.
+    #[must_use]
+    pub fn media(&self) -> Vec<(String, Vec<u8>)> {
+        self.disk().media().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect()
+    }
+
     /// What a file reads as now.
     #[must_use]
     pub fn contents(&self, name: &str) -> Option<Vec<u8>> {
@@ -118,6 +146,7 @@ impl SimDevice {
     fn next_run(&self, disk: &mut Disk) -> Self {
         disk.run += 1;
         disk.faults.clear();
+        disk.forget_misreads();
         Self { disk: Arc::clone(&self.disk), run: disk.run }
     }
 

@@ -164,3 +164,59 @@ fn space_is_limited() {
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
     device.create("more", 904).expect("it fits");
 }
+
+#[test]
+fn a_misread_is_wrong_once() {
+    let (device, file) = synced();
+    write(&file, &[1; 512], 0);
+    write(&file, &[2; 512], 512);
+    let read = |from| {
+        let mut bytes = [9; 1024];
+        assert_eq!(file.read_at(&mut bytes, from).expect("read"), 1024);
+        [bytes[0], bytes[511], bytes[512], bytes[1023]]
+    };
+    assert!(device.misread(NAME, 100, 412, None));
+    assert_eq!(read(1024), [0; 4], "does not meet it");
+    assert_eq!(read(0), [1, 0, 2, 2], "as before anything was written");
+    assert_eq!(read(0), [1, 1, 2, 2]);
+    assert!(device.misread(NAME, 0, 512, Some(512)));
+    assert_eq!(read(0), [2, 2, 2, 2], "from another place");
+    assert_eq!(read(0), [1, 1, 2, 2]);
+    assert!(device.misread(NAME, 0, 512, None));
+    let next = device.kill();
+    let mut bytes = [0; 8];
+    let file = next.open(NAME).expect("the file");
+    assert_eq!(file.read_at(&mut bytes, 0).expect("read"), 8);
+    assert_eq!(bytes, [1; 8], "forgotten with the process");
+    assert!(!next.misread("none", 0, 1, None));
+}
+
+#[test]
+fn an_interrupted_call_does_nothing() {
+    let (device, file) = synced();
+    device.inject(Operation::Write, 0, DeviceFault::Interrupted);
+    let error = file.write_at(&[1; 8], 0).expect_err("injected");
+    assert_eq!(error.kind(), std::io::ErrorKind::Interrupted);
+    device.inject(Operation::Read, 0, DeviceFault::Interrupted);
+    let mut bytes = [9; 8];
+    file.read_at(&mut bytes, 0).expect_err("injected");
+    file.read_at(&mut bytes, 0).expect("read");
+    assert_eq!(bytes, [0; 8]);
+}
+
+#[test]
+fn what_is_replaced_on_the_disk_stays() {
+    let (device, file) = synced();
+    write(&file, &[1; 1024], 0);
+    file.sync().expect("synced");
+    write(&file, &[2; 512], 1024);
+    assert_eq!(device.media()[0].1[..1536], [[1; 512], [1; 512], [0; 512]].concat());
+    assert!(device.overwrite(NAME, 512, &[7; 512]));
+    assert!(!device.overwrite(NAME, 4000, &[7; 512]), "behind the end");
+    assert!(!device.overwrite("none", 0, &[7]));
+    assert_eq!(after(&device, Keep::Nothing)[..3], [1, 7, 0]);
+    assert_eq!(after(&device, Keep::Everything)[..3], [1, 7, 2]);
+    assert!(device.lose_file(NAME));
+    assert!(!device.lose_file(NAME));
+    assert_eq!(device.power_cut(Keep::Everything).contents(NAME), None);
+}

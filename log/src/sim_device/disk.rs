@@ -33,7 +33,18 @@ pub(super) struct Disk {
     /// What changed since, in order.
     name_changes: Vec<NameChange>,
     pub(super) faults: Faults,
+    misreads: Vec<Misread>,
     chance: Chance,
+}
+
+/// Bytes that are read wrong once.
+#[derive(Clone, Copy, Debug)]
+struct Misread {
+    file: usize,
+    from: usize,
+    to: usize,
+    /// Where the bytes that are shown instead begin; none for zeros.
+    shows: Option<usize>,
 }
 
 /// The bytes of a file.
@@ -78,6 +89,7 @@ impl Disk {
             durable_names: BTreeMap::new(),
             name_changes: Vec::new(),
             faults: Faults::default(),
+            misreads: Vec::new(),
             chance: Chance(0),
         }
     }
@@ -139,6 +151,16 @@ impl Disk {
             len = len.min(most.max(1));
         }
         into[..len].copy_from_slice(&seen[from..from + len]);
+        let meets = |misread: &Misread| {
+            misread.file == file && misread.from < from + len && misread.to > from
+        };
+        if let Some(place) = self.misreads.iter().position(meets) {
+            let Misread { from: start, to, shows, .. } = self.misreads.swap_remove(place);
+            for at in start.max(from)..to.min(from + len) {
+                let other = shows.and_then(|shows| seen.get(shows + (at - start)));
+                into[at - from] = other.copied().unwrap_or_default();
+            }
+        }
         self.bytes_read += len as u64;
         Ok(len)
     }
@@ -152,6 +174,7 @@ impl Disk {
         match fault {
             None => {}
             Some(DeviceFault::Full) => return Err(io::ErrorKind::StorageFull.into()),
+            Some(DeviceFault::Interrupted) => return Err(io::ErrorKind::Interrupted.into()),
             Some(DeviceFault::Short(most)) => len = len.min(most.max(1)),
             Some(DeviceFault::Lost) => return Ok(len),
             Some(DeviceFault::Misdirected(further)) => {
@@ -237,6 +260,42 @@ impl Disk {
         *seen ^= bits;
         *media ^= bits;
         true
+    }
+
+    pub(super) fn overwrite(&mut self, name: &str, offset: u64, bytes: &[u8]) -> bool {
+        let Some(file) = self.names.get(name) else { return false };
+        let file = &mut self.files[*file];
+        let Ok(from) = usize::try_from(offset) else { return false };
+        let to = from + bytes.len();
+        let (Some(seen), Some(media)) = (file.seen.get_mut(from..to), file.media.get_mut(from..to))
+        else {
+            return false;
+        };
+        seen.copy_from_slice(bytes);
+        media.copy_from_slice(bytes);
+        true
+    }
+
+    pub(super) fn misread(&mut self, name: &str, from: u64, len: u64, shows: Option<u64>) -> bool {
+        let Some(file) = self.names.get(name).copied() else { return false };
+        let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+        let (from, to) = (place(from), place(from.saturating_add(len)));
+        self.misreads.push(Misread { file, from, to, shows: shows.map(place) });
+        true
+    }
+
+    pub(super) fn forget_misreads(&mut self) {
+        self.misreads.clear();
+    }
+
+    /// What would survive, by name.
+    pub(super) fn media(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.durable_names.iter().map(|(name, file)| (&**name, &*self.files[*file].media))
+    }
+
+    pub(super) fn lose_file(&mut self, name: &str) -> bool {
+        let known = self.names.remove(name).is_some();
+        self.durable_names.remove(name).is_some() && known
     }
 
     pub(super) fn contents(&self, name: &str) -> Option<&[u8]> {
@@ -378,6 +437,7 @@ fn failed(fault: Option<DeviceFault>) -> io::Result<()> {
     match fault {
         Some(DeviceFault::Error) => Err(io::Error::other("input/output error")),
         Some(DeviceFault::Full) => Err(io::ErrorKind::StorageFull.into()),
+        Some(DeviceFault::Interrupted) => Err(io::ErrorKind::Interrupted.into()),
         Some(DeviceFault::Short(_) | DeviceFault::Lost | DeviceFault::Misdirected(_)) | None => {
             Ok(())
         }

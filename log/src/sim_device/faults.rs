@@ -33,6 +33,8 @@ pub enum DeviceFault {
     Full,
     /// Only so many bytes are read or written, and nothing else is wrong.
     Short(usize),
+    /// Nothing is read or written, and nothing is wrong: the call is to be made again.
+    Interrupted,
     /// A write is reported done, and the disk keeps its old bytes.
     Lost,
     /// A write is reported done, and lands so many bytes further, where the file has room.
