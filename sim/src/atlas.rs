@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use synod_core::record::Decoder;
-use synod_log::{Damage, Fault, OpenError, SimDevice};
+use synod_log::{Damage, Device, Fault, OpenError, SimDevice};
 
 use crate::prng::Prng;
 
@@ -200,9 +200,8 @@ impl Chart {
 
     /// The first record that `stretch` meets, when the others prove it.
     fn may_lose(&self, stretch: Stretch) -> Option<usize> {
-        let meets = |place: &Place| {
-            place.offset < stretch.to && place.offset + place.len > stretch.from
-        };
+        let meets =
+            |place: &Place| place.offset < stretch.to && place.offset + place.len > stretch.from;
         let first = self.places.iter().position(meets)?;
         let end = first + self.places[first..].iter().take_while(|place| meets(place)).count();
         (self.proven(&(first..end)) > self.places[first].position).then_some(first)
@@ -219,11 +218,21 @@ impl Chart {
 
 /// Everything on a disk that a log will read.
 fn charts(device: &SimDevice) -> Vec<Chart> {
-    let segments = device.media().into_iter().filter(|(name, bytes)| {
-        name.ends_with(".seg") && bytes.len() as u64 >= HEADER_BYTES
-    });
+    let segments = device
+        .media()
+        .into_iter()
+        .filter(|(name, bytes)| name.ends_with(".seg") && bytes.len() as u64 >= HEADER_BYTES);
     let segments: Vec<(String, Bytes)> =
         segments.map(|(name, bytes)| (name, Bytes::from(bytes))).collect();
+    // Between a change of names and its sync it is open which file a name will lead to.
+    let header = |bytes: &[u8]| bytes.get(..HEADER_BYTES as usize).map(<[u8]>::to_vec);
+    let settled = segments.iter().all(|(name, bytes)| {
+        device.contents(name).is_some_and(|seen| header(&seen) == header(bytes))
+    });
+    let seen = device.list().unwrap_or_default();
+    if !settled || seen.iter().filter(|name| name.ends_with(".seg")).count() != segments.len() {
+        return Vec::new();
+    }
     let needed = segments.last().map_or(0, |(_, bytes)| word(bytes, OLDEST_AT));
     let mut charts = Vec::new();
     for (nth, (name, bytes)) in segments.iter().enumerate() {

@@ -110,10 +110,35 @@ impl Disk {
         self.device.inject(Operation::Sync, 0, DeviceFault::Error);
     }
 
-    /// The disk of a node that is down works again.
-    pub fn repair(&mut self) {
+    /// One of the coming operations of the device goes wrong. When it fails the log is of no use
+    /// until the node starts anew.
+    pub fn inject(&mut self, operation: Operation, nth: u64, fault: DeviceFault) {
+        let fails = matches!(fault, DeviceFault::Error | DeviceFault::Full);
+        self.failing |= fails && operation != Operation::Read;
+        self.device.inject(operation, nth, fault);
+    }
+
+    /// There is no room for another file, or there is again.
+    pub fn set_full(&mut self, full: bool) {
+        self.device.set_capacity(if full { 0 } else { u64::MAX });
+    }
+
+    /// Gives this node the device of another one, and that one its own.
+    pub fn exchange(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.device, &mut other.device);
+    }
+
+    /// The process ended without the power failing: what was to go wrong in its run does not.
+    pub fn end_run(&mut self) {
+        self.open = None;
         self.failing = false;
         self.device = self.device.kill();
+    }
+
+    /// The disk of a node that is down works again.
+    pub fn repair(&mut self) {
+        self.end_run();
+        self.set_full(false);
     }
 
     /// Whether it was told to fail in this run.

@@ -3,10 +3,13 @@
 use synod_core::{ClusterId, GroupId, Incarnation, MemberIndex};
 use synod_log::{Identity, Keep};
 
+use crate::atlas::{self, Harm};
 use crate::clock::Moment;
 use crate::disk::Disk;
 use crate::options::Options;
+use crate::starting::Trouble;
 use crate::trace::Told;
+use crate::violation::Checked;
 use crate::world::{CLUSTER, GROUP, Happening, World};
 
 impl World {
@@ -50,6 +53,7 @@ impl World {
         node.life += 1;
         node.paused_until = Moment::ZERO;
         node.starved_until = Moment::ZERO;
+        node.trouble.misread = false;
         node.kept_back.clear();
         self.stats.crashes += 1;
         let boot = process.header.boot.0;
@@ -68,7 +72,89 @@ impl World {
         node.disk = Disk::new(identity, limits, disk, incarnation);
         node.machine = node.machine.fresh();
         node.wiped = true;
+        node.trouble = Trouble::default();
         self.checkers.on_wiped(member);
+    }
+
+    /// Whether nothing of the disk of `member` was ever lost, so that it has its vote.
+    #[must_use]
+    pub fn is_whole(&self, member: MemberIndex) -> bool {
+        let node = &self.nodes[member.place()];
+        !node.wiped && node.trouble.harmed.is_none()
+    }
+
+    /// Whether the disk of `member` may be lost: the group has formed, and enough whole members
+    /// are left for every quorum. Where the options go over the limit one whole member is enough,
+    /// which remembers the others: then nothing is promised but that no answer is wrong.
+    pub(crate) fn may_lose_disk(&mut self, member: MemberIndex) -> bool {
+        let node = &self.nodes[member.place()];
+        if node.trouble != Trouble::default() {
+            return false;
+        }
+        let whole = self.members().filter(|member| self.is_whole(*member)).count();
+        let left = whole - usize::from(self.is_whole(member));
+        if !self.has_formed() || left == 0 {
+            return false;
+        }
+        let enough = left >= self.options.quorums.both();
+        self.is_beyond |= self.options.over_the_limit && !enough;
+        enough || self.options.over_the_limit
+    }
+
+    /// The disk of `member` is damaged at rest. `false` when there was nothing to damage.
+    pub fn harm(&mut self, member: MemberIndex, harm: Harm) -> bool {
+        let sector = self.options.disk.sector_bytes as u64;
+        let node = &mut self.nodes[member.place()];
+        let harmed = harm.strike(node.disk.device(), sector, &mut self.quirk_prng);
+        let Some(harmed) = harmed else { return false };
+        self.trace.note(self.now, member, "harm", harm as u64, || format!("{harmed:?}"));
+        node.trouble.harmed = Some(harmed);
+        true
+    }
+
+    /// The next read of some durable record of `member` shows other bytes, once.
+    pub fn misread(&mut self, member: MemberIndex) {
+        let node = &mut self.nodes[member.place()];
+        if node.trouble == Trouble::default() {
+            node.trouble.misread = atlas::misread(node.disk.device(), &mut self.quirk_prng);
+            let done = u64::from(node.trouble.misread);
+            self.trace.note(self.now, member, "misread", done, String::new);
+        }
+    }
+
+    /// Two members that are down get the disks of each other, or their own back.
+    pub fn exchange_disks(&mut self, one: MemberIndex, other: MemberIndex) {
+        let (low, high) = (one.place().min(other.place()), one.place().max(other.place()));
+        let (before, from) = self.nodes.split_at_mut(high);
+        let (low, high) = (&mut before[low], &mut from[0]);
+        low.disk.exchange(&mut high.disk);
+        low.trouble.exchanged = !low.trouble.exchanged;
+        high.trouble.exchanged = !high.trouble.exchanged;
+        self.trace.note(self.now, one, "swaps", u64::from(other.0), || {
+            format!("disks with m{}", other.0)
+        });
+    }
+
+    /// There is no room on the disk of `member` for another segment, or there is again.
+    pub fn fill_disk(&mut self, member: MemberIndex, full: bool) {
+        let word = if full { "full" } else { "room" };
+        self.trace.note(self.now, member, word, 0, String::new);
+        self.nodes[member.place()].disk.set_full(full);
+    }
+
+    /// Whoever runs `member` starts it again some time after its process could not go on.
+    pub(crate) fn restart_later(&mut self, member: MemberIndex) {
+        let later = self.quirk_prng.exponential(self.options.nemesis.lasts_nanos);
+        let life = self.nodes[member.place()].life;
+        self.schedule(self.now.plus(later), Happening::Restart { member, life });
+    }
+
+    pub(crate) fn restart(&mut self, member: MemberIndex, life: u32) -> Checked {
+        if self.nodes[member.place()].life != life {
+            return Ok(());
+        }
+        self.kill(member);
+        self.start(member)
     }
 
     /// Whether every member has, or had before it was wiped, its vote.

@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod atlas;
 pub mod checkers;
 pub mod clock;
 pub mod disk;
@@ -43,6 +44,7 @@ pub mod plan;
 pub mod prng;
 pub mod scenario;
 pub mod shrink;
+pub mod starting;
 pub mod steps;
 mod strangers;
 pub mod swarm;

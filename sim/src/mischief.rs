@@ -44,6 +44,12 @@ pub enum Cause {
     SyncFails,
     /// A sync takes much longer than others.
     SyncStalls,
+    /// An operation of a device fails.
+    IoFails,
+    /// A read of a device fails.
+    ReadFails,
+    /// A device does less than it was asked to, which is no failure.
+    ShortIo,
     /// A process is stopped between looking at its clock and reading its inputs.
     Doze,
     /// A timer is late.
@@ -65,7 +71,7 @@ impl Cause {
     pub const COUNT: usize = Self::PLAIN.len() + Fault::COUNT;
 
     /// Those that are not faults of the nemesis.
-    const PLAIN: [Self; 16] = [
+    const PLAIN: [Self; 19] = [
         Self::Loss,
         Self::Double,
         Self::Replay,
@@ -76,6 +82,9 @@ impl Cause {
         Self::Tail,
         Self::SyncFails,
         Self::SyncStalls,
+        Self::IoFails,
+        Self::ReadFails,
+        Self::ShortIo,
         Self::Doze,
         Self::LateTimer,
         Self::Death,
@@ -101,12 +110,15 @@ impl Cause {
             Self::Tail => 7,
             Self::SyncFails => 8,
             Self::SyncStalls => 9,
-            Self::Doze => 10,
-            Self::LateTimer => 11,
-            Self::Death => 12,
-            Self::Burst => 13,
-            Self::Ask => 14,
-            Self::End => 15,
+            Self::IoFails => 10,
+            Self::ReadFails => 11,
+            Self::ShortIo => 12,
+            Self::Doze => 13,
+            Self::LateTimer => 14,
+            Self::Death => 15,
+            Self::Burst => 16,
+            Self::Ask => 17,
+            Self::End => 18,
             Self::Begin(fault) => Self::PLAIN.len() + fault as usize,
         }
     }

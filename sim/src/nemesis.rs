@@ -6,12 +6,14 @@ mod tests;
 
 use synod_core::MemberIndex;
 
+use crate::atlas::Harm;
 use crate::clock::Moment;
 use crate::mischief::Cause;
 use crate::network::Release;
 use crate::node::Item;
 use crate::options::{Fault, NemesisOptions};
 use crate::prng::{PPM, Prng};
+use crate::starting::Trouble;
 use crate::world::World;
 
 /// How a fault ends.
@@ -57,6 +59,15 @@ pub enum End {
     Hurry(MemberIndex),
     /// The clock is right again.
     Clock(MemberIndex),
+    /// There is room on the disk again, and the node is started anew.
+    Room(MemberIndex),
+    /// Two members get their own disks back.
+    GiveBack {
+        /// One.
+        one: MemberIndex,
+        /// The other.
+        other: MemberIndex,
+    },
 }
 
 /// Begins and ends faults.
@@ -68,6 +79,8 @@ pub struct Nemesis {
     more: Prng,
     /// The rules that it made and has not lifted.
     rules: Vec<u32>,
+    /// The members that have the disks of each other.
+    exchanged: Vec<(MemberIndex, MemberIndex)>,
 }
 
 impl Nemesis {
@@ -75,7 +88,7 @@ impl Nemesis {
     #[must_use]
     pub fn new(options: NemesisOptions, seed: u64) -> Self {
         let (prng, more) = (Prng::new(seed, "nemesis"), Prng::new(seed, "more nemesis"));
-        Self { options, prng, more, rules: Vec::new() }
+        Self { options, prng, more, rules: Vec::new(), exchanged: Vec::new() }
     }
 
     /// When the next fault begins.
@@ -137,6 +150,20 @@ impl Nemesis {
                 Some(End::Hurry(member))
             }
             Fault::WildClock => self.wild_clock(world, member),
+            Fault::FullDisk => {
+                world.fill_disk(member, true);
+                Some(End::Room(member))
+            }
+            Fault::Misread => {
+                world.misread(member);
+                None
+            }
+            Fault::ExchangeDisks => self.exchange_disks(world, member),
+            Fault::BitRot => self.harm(world, member, Harm::Rot),
+            Fault::LostWrite => self.harm(world, member, Harm::LostWrite),
+            Fault::StrayWrite => self.harm(world, member, Harm::StrayWrite),
+            Fault::BadSector => self.harm(world, member, Harm::BadSector),
+            Fault::LostFile => self.harm(world, member, Harm::LostFile),
         };
         ends.extend(end.map(|end| (end_at, end)));
     }
@@ -169,9 +196,7 @@ impl Nemesis {
     }
 
     fn wipe(world: &mut World, member: MemberIndex) -> Option<End> {
-        // The group must have formed, and a quorum of members with a vote must be left.
-        let formed = world.checkers.images().all().iter().filter(|image| image.votes);
-        if formed.count() > world.options.quorums.both() && world.has_formed() {
+        if world.may_lose_disk(member) {
             world.wipe(member);
         } else {
             world.kill(member);
@@ -212,14 +237,67 @@ impl Nemesis {
             }
             End::Hurry(member) => world.slow_down(member, 0),
             End::Clock(member) => world.mend_clock(member),
+            End::Room(member) => {
+                world.fill_disk(member, false);
+                world.kill(member);
+                world.start_at(member, world.now());
+            }
+            End::GiveBack { one, other } => self.give_back(world, one, other),
         }
     }
 
-    /// Ends what must not last beyond the faults: its rules, which the network knows nothing of.
+    /// Ends what must not last beyond the faults: its rules, and exchanges of disks.
     pub fn give_up(&mut self, world: &mut World) {
         for rule in std::mem::take(&mut self.rules) {
             world.let_go(rule, Release::InOrder);
         }
+        for (one, other) in std::mem::take(&mut self.exchanged) {
+            world.exchange_disks(one, other);
+        }
+    }
+
+    /// Damages a disk at rest, and now and then one that is in use.
+    fn harm(&mut self, world: &mut World, member: MemberIndex, harm: Harm) -> Option<End> {
+        let in_use = self.more.chance(300_000);
+        if !in_use {
+            world.kill(member);
+        }
+        if world.is_whole(member) && world.may_lose_disk(member) {
+            world.harm(member, harm);
+        }
+        (!in_use).then_some(End::Start(member))
+    }
+
+    /// Two nodes get the disks of each other, and must not start on them.
+    fn exchange_disks(&mut self, world: &mut World, one: MemberIndex) -> Option<End> {
+        let others = world.members().filter(|other| {
+            let images = world.checkers.images();
+            let sound = |member| world.node(member).trouble == Trouble::default();
+            *other != one
+                && sound(one)
+                && sound(*other)
+                && images.of(one).votes
+                && images.of(*other).votes
+        });
+        let others: Vec<MemberIndex> = others.collect();
+        if others.is_empty() {
+            return None;
+        }
+        let other = self.more.pick(&others);
+        world.kill(one);
+        world.kill(other);
+        world.exchange_disks(one, other);
+        world.start_at(one, world.now());
+        world.start_at(other, world.now());
+        self.exchanged.push((one, other));
+        Some(End::GiveBack { one, other })
+    }
+
+    fn give_back(&mut self, world: &mut World, one: MemberIndex, other: MemberIndex) {
+        self.exchanged.retain(|pair| *pair != (one, other));
+        world.exchange_disks(one, other);
+        world.start_at(one, world.now());
+        world.start_at(other, world.now());
     }
 
     fn wild_clock(&mut self, world: &mut World, member: MemberIndex) -> Option<End> {

@@ -11,6 +11,7 @@ use crate::clock::{Clock, Moment};
 use crate::disk::Disk;
 use crate::machine::Machine;
 use crate::network::Envelope;
+use crate::starting::Trouble;
 use synod_log::Ticket;
 
 /// A node, up or down.
@@ -26,6 +27,8 @@ pub struct Node {
     pub machine: Machine,
     /// Whether its disk was replaced: it has no vote any more.
     pub wiped: bool,
+    /// What is wrong with its disk.
+    pub trouble: Trouble,
     /// Counts its starts: what was scheduled for an earlier life is dropped.
     pub life: u32,
     /// It takes no turn before.

@@ -41,6 +41,9 @@ pub struct Options {
     pub durable_machines: bool,
     /// At the end only a quorum heals; the others stay down or cut off.
     pub heal_core_only: bool,
+    /// Disks may be lost and damaged beyond what any cluster survives. Then no progress is asked
+    /// for in the end, only that no answer is wrong.
+    pub over_the_limit: bool,
     /// The network.
     pub network: NetworkOptions,
     /// The disks.
@@ -103,6 +106,13 @@ pub struct DiskOptions {
     pub stall_nanos: u64,
     /// How often a sync fails.
     pub fail_ppm: u32,
+    /// How often one of the next few operations of any kind fails, in each turn that may write,
+    /// and in each start.
+    pub error_ppm: u32,
+    /// How often a read fails.
+    pub read_error_ppm: u32,
+    /// How often a call does less than it was asked to.
+    pub short_ppm: u32,
     /// The mean time of a read.
     pub read_nanos: u64,
     /// How often a host settles its log when it is idle.
@@ -205,6 +215,7 @@ impl Options {
             hints: false,
             durable_machines: false,
             heal_core_only: false,
+            over_the_limit: false,
             network: NetworkOptions::default(),
             disk: DiskOptions::default(),
             process: ProcessOptions::default(),
@@ -254,6 +265,9 @@ impl Default for DiskOptions {
             stall_ppm: 0,
             stall_nanos: 0,
             fail_ppm: 0,
+            error_ppm: 0,
+            read_error_ppm: 0,
+            short_ppm: 0,
             read_nanos: 100_000,
             settle_ppm: 0,
             sector_bytes: 512,
@@ -266,7 +280,7 @@ impl DiskOptions {
     /// The same speed, and no fault.
     #[must_use]
     pub const fn sound(self) -> Self {
-        Self { stall_ppm: 0, fail_ppm: 0, ..self }
+        Self { stall_ppm: 0, fail_ppm: 0, error_ppm: 0, read_error_ppm: 0, ..self }
     }
 }
 
@@ -340,8 +354,14 @@ impl fmt::Display for Options {
         writeln!(f, "  timeouts {timeouts:?}")?;
         writeln!(
             f,
-            "  forward {}, hints {}, durable machines {}, heal core only {}, sparse ids {}",
-            self.forward, self.hints, self.durable_machines, self.heal_core_only, self.sparse_ids
+            "  forward {}, hints {}, durable machines {}, heal core only {}, sparse ids {}, \
+             over the limit {}",
+            self.forward,
+            self.hints,
+            self.durable_machines,
+            self.heal_core_only,
+            self.sparse_ids,
+            self.over_the_limit
         )?;
         writeln!(f, "  network  {:?}", self.network)?;
         writeln!(f, "  disk     {:?}", self.disk)?;

@@ -32,6 +32,8 @@ pub struct Report {
     pub violation: Option<Violation>,
     /// Counts.
     pub stats: Stats,
+    /// Whether its disks suffered more than any cluster survives.
+    pub is_beyond: bool,
     /// Counts of the network.
     pub network: Counts,
     /// Faults that struck, by cause, withheld ones included.
@@ -208,6 +210,7 @@ impl Run {
             options: self.options,
             violation: world.violation().cloned(),
             stats: *world.stats(),
+            is_beyond: world.is_beyond,
             network: world.network().counts(),
             struck: world.struck(),
             tally: *self.fleet.tally(),
@@ -265,7 +268,7 @@ impl Run {
         });
         self.nemesis.give_up(world);
         let whole = |world: &World| {
-            let votes = world.members().filter(|member| !world.node(*member).wiped);
+            let votes = world.members().filter(|member| world.is_whole(*member));
             votes.collect::<Vec<MemberIndex>>()
         };
         let mut members = whole(world);
@@ -274,6 +277,10 @@ impl Run {
         if core_only {
             self.prng.shuffle(&mut members);
             members.truncate(world.options.quorums.both());
+        }
+        if world.is_beyond {
+            // Nothing can be asked of anybody.
+            members.clear();
         }
         self.core = members.into_iter().fold(NodeSet::EMPTY, NodeSet::with);
         world.become_sound();
@@ -293,7 +300,8 @@ impl Run {
             if world.node(member).process.is_none() {
                 world.repair_disk(member);
             }
-            if whole.contains(member) {
+            world.fill_disk(member, false);
+            if whole.contains(member) || world.is_beyond {
                 world.start_at(member, world.now());
             } else if self.prng.chance(500_000) {
                 world.kill(member);
@@ -337,6 +345,12 @@ impl Run {
             Phase::Converging => self.not_converged(),
             Phase::Proving => self.not_proven(),
         };
+        let lasts = self.world.options.timeouts.election * BEYOND_ELECTIONS;
+        if self.world.is_beyond && self.world.now() < self.since.after(lasts) {
+            // Nothing need come of it; but whatever does must be right.
+            self.look_again();
+            return false;
+        }
         let Some(missing) = missing else {
             if self.phase == Phase::Proving {
                 return true;
@@ -423,9 +437,13 @@ const HAPPENINGS_MAX: u64 = 10_000_000;
 /// A healthy cluster settles within so many election timeouts, besides the time to catch up.
 const ELECTIONS_MAX: u32 = 40;
 
+/// How long a cluster that has lost too much is watched.
+const BEYOND_ELECTIONS: u32 = 20;
+
 impl World {
     /// From now on nothing fails any more. Rules of a story stay.
     pub(crate) fn become_sound(&mut self) {
+        self.is_sound = true;
         self.network.heal();
         self.options.disk = self.options.disk.sound();
         self.options.process = self.options.process.sound();

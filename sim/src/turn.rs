@@ -20,7 +20,7 @@ use crate::strangers::{Standpoint, no_effect};
 use crate::trace::Told;
 use crate::violation::{Checked, Property, Violation, check};
 use crate::world::{DEADLINE, Happening, World};
-use synod_log::LogError;
+use synod_log::{DeviceFault, LogError, Operation};
 
 /// Whether a process outlived what it did.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -165,6 +165,10 @@ impl World {
         };
         check!(Contract, envelope.made.must_decode(), "{envelope} is taken for a whole frame");
         let (header, payload) = decoded;
+        if matches!(envelope.made, Made::Foreign(_)) {
+            // What is due anyway is no effect of the frame.
+            own(service.handle(*told, Input::Replica(DEADLINE)))?;
+        }
         let before = Standpoint::of(service);
         let beat = match &payload {
             Payload::Replica(Message::Beat(beat)) => Some(*beat),
@@ -224,13 +228,23 @@ impl World {
         let (from, end) = match read {
             Read::CatchUp { from, end, .. } | Read::Back { from, end } => (from, end),
         };
-        let read_back = self.nodes[member.place()].disk.read(from, end);
+        let fails = self.trouble_read(member);
+        let node = &mut self.nodes[member.place()];
+        let read_back = node.disk.read(from, end);
         check!(
             Recovery,
-            read_back.is_ok() || process.log_failed,
+            read_back.is_ok() || process.log_failed || fails || node.trouble.is_felt(),
             "member {} cannot read {from}..{end} from its log: {read_back:?}",
             member.0
         );
+        let is_back = matches!(read, Read::Back { .. });
+        if is_back && read_back.is_err() && !process.log_failed {
+            // The state machine cannot go on without it: that node ends, as one whose log failed.
+            process.log_failed = true;
+            self.restart_later(member);
+            let failed = Event::PersistFailed;
+            return own(process.service.handle(process.told, Input::Replica(failed)));
+        }
         let run = read_back.unwrap_or_default();
         let Read::CatchUp { to, decided, .. } = read else {
             check!(
@@ -253,6 +267,35 @@ impl World {
         }
         let event = Event::CaughtUp { to, end };
         own(process.service.handle(process.told, Input::Replica(event)))
+    }
+
+    /// Sometimes the device gets in the way of a read. Whether the read may fail then.
+    fn trouble_read(&mut self, member: MemberIndex) -> bool {
+        let options = self.options.disk;
+        if self.gate.strikes(Cause::ShortIo, self.quirk_prng.chance(options.short_ppm)) {
+            let fault = self.short();
+            self.nodes[member.place()].disk.inject(Operation::Read, 0, fault);
+        }
+        let fails = self.quirk_prng.chance(options.read_error_ppm);
+        if !self.gate.strikes(Cause::ReadFails, fails) {
+            return false;
+        }
+        self.nodes[member.place()].disk.inject(Operation::Read, 0, DeviceFault::Error);
+        true
+    }
+
+    /// Sometimes the device gets in the way of the write of this turn.
+    fn trouble_write(&mut self, member: MemberIndex) {
+        let options = self.options.disk;
+        if self.gate.strikes(Cause::ShortIo, self.quirk_prng.chance(options.short_ppm)) {
+            let fault = self.short();
+            self.nodes[member.place()].disk.inject(Operation::Write, 0, fault);
+        }
+        if self.gate.strikes(Cause::IoFails, self.quirk_prng.chance(options.error_ppm)) {
+            let (operation, nth) = self.some_operation();
+            self.nodes[member.place()].disk.inject(operation, nth, DeviceFault::Error);
+            self.restart_later(member);
+        }
     }
 
     /// Pulls every output.
@@ -397,6 +440,7 @@ impl World {
                 Told::from(format!("{from}..{}", cursors.decided)).slots(from, cursors.decided)
             });
         }
+        self.trouble_write(member);
         let node = &mut self.nodes[member.place()];
         let life = node.life;
         let ticket = match node.disk.write() {

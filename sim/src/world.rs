@@ -5,11 +5,9 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use synod_core::service::{Request, Service, ServiceConfig};
-use synod_core::wire::Decoder;
+use synod_core::service::{Request, Service};
 use synod_core::{
-    ClusterId, Config, Configuration, Event, GroupId, Incarnation, Instant, MemberIndex, NodeId,
-    NodeSet,
+    ClusterId, Configuration, Event, GroupId, Incarnation, Instant, MemberIndex, NodeId, NodeSet,
 };
 
 use crate::app::Answer;
@@ -22,9 +20,10 @@ use crate::network::{Change, Envelope, Network};
 use crate::node::{Item, Node, Process, Read};
 use crate::options::{DiskOptions, Options, ProcessOptions};
 use crate::prng::Prng;
+use crate::starting::Trouble;
 use crate::trace::{Lines, Told, Trace};
-use crate::violation::{Property, Violation};
-use synod_log::{Identity, OpenError, Ticket};
+use crate::violation::Violation;
+use synod_log::{Identity, Ticket};
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -41,6 +40,8 @@ pub(crate) enum Happening {
     Read { member: MemberIndex, life: u32, read: Read },
     /// A node starts.
     Start { member: MemberIndex },
+    /// A process that cannot go on ends, and its node starts again.
+    Restart { member: MemberIndex, life: u32 },
     /// Something that whoever drives the world asked to be told of.
     Told(u64),
 }
@@ -68,6 +69,8 @@ pub struct Stats {
     pub outcomes: [u64; 3],
     /// Messages that a replica refused to take, of honest senders.
     pub blamed: u64,
+    /// Starts that a log refused.
+    pub refusals: u64,
 }
 
 /// A simulated cluster.
@@ -83,6 +86,10 @@ pub struct World {
     pub(crate) disk_prng: Prng,
     /// What came later draws from a stream of its own.
     pub(crate) quirk_prng: Prng,
+    /// Nothing fails any more.
+    pub(crate) is_sound: bool,
+    /// More was done to the disks than any cluster survives.
+    pub(crate) is_beyond: bool,
     pub(crate) gate: Gate,
     pub(crate) next_frame: u64,
     pub(crate) arrivals: Vec<(Moment, Envelope)>,
@@ -139,6 +146,7 @@ impl World {
                 ),
                 machine: machine.fresh(),
                 wiped: false,
+                trouble: Trouble::default(),
                 life: 0,
                 paused_until: Moment::ZERO,
                 starved_until: Moment::ZERO,
@@ -160,6 +168,8 @@ impl World {
             process_prng: Prng::new(options.seed, "process"),
             disk_prng: Prng::new(options.seed, "disk"),
             quirk_prng: Prng::new(options.seed, "quirks"),
+            is_sound: false,
+            is_beyond: false,
             gate: Gate::new(options.withheld.clone()),
             next_frame: 1,
             arrivals: Vec::new(),
@@ -287,6 +297,7 @@ impl World {
                 Ok(())
             }
             Happening::Start { member } => self.start(member),
+            Happening::Restart { member, life } => self.restart(member, life),
         };
         if let Err(violation) = checked {
             self.violation = Some(violation);
@@ -433,7 +444,9 @@ impl World {
         }
         if self.gate.strikes(Cause::SyncFails, self.disk_prng.chance(fail_ppm)) {
             node.disk.fail();
+            self.restart_later(member);
         }
+        let node = &mut self.nodes[member.place()];
         let synced = node.disk.sync(ticket);
         let idle = node.process.as_ref().is_some_and(|process| process.sync_at <= self.now);
         let settled = match synced {
@@ -447,70 +460,6 @@ impl World {
         self.give(member, item);
     }
 
-    fn start(&mut self, member: MemberIndex) -> Result<(), Violation> {
-        let broken = |story: String| Violation::new(Property::Recovery, story);
-        let config = self.service_config(member);
-        let now = self.now;
-        let node = &mut self.nodes[member.place()];
-        if node.process.is_some() {
-            return Ok(());
-        }
-        let recovered = match node.disk.recover() {
-            Ok(recovered) => recovered,
-            Err(OpenError::Device(_)) => {
-                // Whoever runs the node starts it again.
-                self.trace.note(now, member, "eio", 1, || "does not start".into());
-                let later = self.disk_prng.exponential(RESTART_NANOS);
-                self.start_at(member, now.plus(later));
-                return Ok(());
-            }
-            Err(error) => {
-                return Err(broken(format!("member {} does not start: {error}", member.0)));
-            }
-        };
-        let machine = node.machine.reopened();
-        self.checkers.on_start(member, &recovered, machine.end())?;
-        let (boot, decided) = (recovered.boot, recovered.decided);
-        self.trace.note(now, member, "starts", boot.0, || {
-            format!(
-                "run {} promised={} decided={} open={} votes={}",
-                boot.0,
-                recovered.promised,
-                recovered.decided,
-                recovered.accepted.len(),
-                recovered.votes
-            )
-        });
-        let local = node.clock.at(now);
-        let decoder = Decoder::with_crc(crc32c::crc32c_append, &config.replica.limits);
-        let service = Service::new(config, recovered, machine, local)
-            .map_err(|error| broken(format!("member {} does not start: {error}", member.0)))?;
-        let header = service.replica().header();
-        node.life += 1;
-        node.process = Some(Box::new(Process {
-            service,
-            header,
-            decoder,
-            inbox: Vec::new(),
-            turn_at: None,
-            timer_at: Moment::NEVER,
-            sampled: None,
-            told: local,
-            requests: std::collections::BTreeMap::new(),
-            taken: 0,
-            sync_at: now,
-            last_write: None,
-            decided,
-            log_failed: false,
-            shutting_down: false,
-        }));
-        if self.options.hints {
-            self.hint_up(member);
-        }
-        self.wake(member);
-        Ok(())
-    }
-
     /// Tells `member` and those it can talk to that their links are up.
     pub(crate) fn hint_up(&mut self, member: MemberIndex) {
         for other in self.members().filter(|other| *other != member) {
@@ -520,19 +469,6 @@ impl World {
                 self.give(other, Item::PeerUp(member));
             }
         }
-    }
-
-    fn service_config(&self, member: MemberIndex) -> ServiceConfig {
-        let node = self.nodes[member.place()].id;
-        let mut replica =
-            Config::new(ClusterId(CLUSTER), GroupId(GROUP), node, self.configuration.clone());
-        replica.seed = self.options.seed.wrapping_mul(31).wrapping_add(node.0);
-        replica.limits = self.options.limits;
-        replica.timeouts = self.options.timeouts;
-        let mut config = ServiceConfig::new(replica);
-        config.limits = self.options.service;
-        config.forward = self.options.forward;
-        config
     }
 
     /// Sets the timer of a process to what its service asks for.
@@ -556,9 +492,6 @@ fn node_ids(options: &Options) -> Vec<NodeId> {
     let ids = (0..options.nodes as u64).map(|place| place * step + 1 + prng.below(step));
     ids.map(NodeId).collect()
 }
-
-/// How long a node that did not start stays down, in the mean.
-const RESTART_NANOS: u64 = 100_000_000;
 
 /// The id of the cluster that is simulated.
 pub const CLUSTER: u64 = 0x5111;

@@ -154,15 +154,13 @@ impl Network {
     /// Sometimes brings the frame to another member, perhaps to the one that sent it.
     fn misdirect(&mut self, mut envelope: Envelope) -> Envelope {
         let drawn = self.tampering.chance(self.options.misdirect_ppm);
-        if !self.gate.strikes(Cause::Misdirect, drawn) {
+        if !self.gate.strikes(Cause::Misdirect, drawn) || !envelope.made.is_honest() {
             return envelope;
         }
         let to = MemberIndex(self.tampering.below(self.members as u64) as u8);
         if to != envelope.to {
             envelope.to = to;
-            if envelope.made.is_honest() {
-                envelope.made = Made::Misdirected;
-            }
+            envelope.made = Made::Misdirected;
         }
         envelope
     }

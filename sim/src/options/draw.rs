@@ -40,6 +40,7 @@ impl Options {
             process: draw_process(&mut prng, &timeouts),
             nemesis: draw_nemesis(&mut prng, &timeouts),
             client: draw_client(seed, &mut prng, &limits, &timeouts),
+            over_the_limit: false,
             sparse_ids: prng.chance(300_000),
             withheld: Withheld::default(),
         };
@@ -60,9 +61,20 @@ fn draw_more(prng: &mut Prng, options: &mut Options) {
     let process = &mut options.process;
     process.late_timer_ppm = sometimes(prng, 50_000);
     process.late_timer_nanos = beat * prng.within(1, 40);
+    let disk = &mut options.disk;
+    disk.error_ppm = sometimes(prng, 500);
+    disk.read_error_ppm = sometimes(prng, 20_000);
+    disk.short_ppm = sometimes(prng, 100_000);
+    options.over_the_limit = prng.chance(30_000);
     let often = prng.pick(&[100_000, 300_000, 600_000]);
     for weight in &mut options.nemesis.weights[FIRST_FAULTS..] {
         *weight = if prng.chance(often) { prng.within(1, 10) as u32 } else { 0 };
+    }
+    if !options.over_the_limit {
+        // What few disks may suffer.
+        for weight in &mut options.nemesis.weights[Fault::BitRot as usize..] {
+            *weight = (*weight).min(2);
+        }
     }
     if prng.chance(50_000) {
         // What is on its way is asked for again and again.
@@ -156,6 +168,7 @@ fn draw_disk(prng: &mut Prng, timeouts: &Timeouts) -> DiskOptions {
         settle_ppm: sometimes(prng, 500_000),
         sector_bytes: prng.pick(&[512, 4096]),
         segment_records: prng.within(1, 12),
+        ..DiskOptions::default()
     }
 }
 

@@ -51,13 +51,29 @@ pub enum Fault {
     LongPause,
     /// A clock stands still, runs at a very different rate, or is set back, for a while.
     WildClock,
+    /// There is no room on a disk for a while.
+    FullDisk,
+    /// A read shows other bytes than the disk has, once.
+    Misread,
+    /// Two nodes have the disks of each other for a while.
+    ExchangeDisks,
+    /// Bits of a disk flip, at rest or under a running process.
+    BitRot,
+    /// A write that was reported durable is not there.
+    LostWrite,
+    /// A write landed where another one was.
+    StrayWrite,
+    /// A sector reads as garbage.
+    BadSector,
+    /// A file of a disk is gone.
+    LostFile,
 }
 
 impl Fault {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
     /// All of them, in the order of their weights.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 32] = [
         Self::Crash,
         Self::CrashAll,
         Self::Pause,
@@ -82,6 +98,14 @@ impl Fault {
         Self::SlowNode,
         Self::LongPause,
         Self::WildClock,
+        Self::FullDisk,
+        Self::Misread,
+        Self::ExchangeDisks,
+        Self::BitRot,
+        Self::LostWrite,
+        Self::StrayWrite,
+        Self::BadSector,
+        Self::LostFile,
     ];
 }
 
