@@ -143,6 +143,15 @@ pub struct Reached {
     pub applied: u64,
 }
 
+impl Reached {
+    /// One bit for each.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        let Self { delivered, copied, completed, died, wiped, second_leader, applied } = self;
+        crate::target::bits([delivered, copied, completed, died, wiped, second_leader, applied > 4])
+    }
+}
+
 /// Runs `case`. Returns what it reached.
 ///
 /// # Panics

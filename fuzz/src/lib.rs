@@ -20,4 +20,5 @@ pub mod replay;
 pub mod replica;
 pub mod resp;
 pub mod shorten;
+pub mod target;
 pub mod wire;

@@ -39,6 +39,22 @@ pub struct Case {
     damage: Damage,
 }
 
+impl Case {
+    /// The bytes of the record, without the damage.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        let loan = self.record.loan();
+        let mut out = BytesMut::new();
+        record::encode(&self.header.header(), &self.stamp(), &self.record.record(&loan), &mut out);
+        out.freeze()
+    }
+
+    const fn stamp(&self) -> Stamp {
+        let [generation, position, durable_upto] = self.stamp;
+        Stamp { generation: Boot(generation), position, durable_upto }
+    }
+}
+
 /// A record comes back, whatever follows it; a damaged one is refused or says something else.
 /// Returns whether the damaged one was taken.
 ///
@@ -46,17 +62,12 @@ pub struct Case {
 /// When a record does not come back, or a damaged one passes for a sound one.
 pub fn record(case: &Case) -> bool {
     let (header, loan) = (case.header.header(), case.record.loan());
-    let record = case.record.record(&loan);
-    let [generation, position, durable_upto] = case.stamp;
-    let stamp = Stamp { generation: Boot(generation), position, durable_upto };
-    let mut out = BytesMut::new();
-    record::encode(&header, &stamp, &record, &mut out);
-    let len = out.len();
+    let (record, stamp, sound) = (case.record.record(&loan), case.stamp(), case.bytes());
+    let len = sound.len();
     assert_eq!(len, record::encoded_len(&record));
-    let sound = out.to_vec();
-    out.extend_from_slice(&case.behind);
+    let found = Bytes::from([&sound[..], &case.behind].concat());
     let mut decoder = Decoder::new();
-    let decoded = decoder.decode(&out.freeze());
+    let decoded = decoder.decode(&found);
     assert_eq!(decoded, Ok(Decoded { header, stamp, record, len }));
     let damaged = case.damage.done_to(&sound, LAYOUT);
     decode(&damaged).is_ok() && !damaged.starts_with(&sound)

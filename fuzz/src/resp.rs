@@ -133,6 +133,15 @@ pub struct Reached {
     pub answered: bool,
 }
 
+impl Reached {
+    /// One bit for each.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        let Self { command, inline, fault, request, answered } = self;
+        crate::target::bits([command, inline, fault, request, answered])
+    }
+}
+
 /// Parses what the client sends, and answers it.
 ///
 /// # Panics
@@ -359,6 +368,23 @@ fn answer(args: &[Bytes], session: &mut Session, machine: &mut Machine, reached:
     for end in 0..out.len() {
         let mut part = BytesMut::from(&out[..end]);
         assert_eq!(resp::decode(&mut part), Ok(None), "a part of an answer is not an answer");
+    }
+}
+
+impl Case {
+    /// The request that the first command becomes, if it does; all answers otherwise.
+    #[must_use]
+    pub fn talk(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.pieces.0.iter().for_each(|piece| piece.write(&mut bytes));
+        let (mut session, mut out) = (Session::new(1, "127.0.0.1:7".into()), BytesMut::new());
+        for command in parse(Limits::default(), &bytes, &[u8::MAX]).0 {
+            match command::run(&command, &mut session, &Vec::new(), &mut out) {
+                Step::Submit { request, .. } => return request.to_vec(),
+                Step::Answered | Step::Inform { .. } | Step::Close => {}
+            }
+        }
+        out.to_vec()
     }
 }
 

@@ -6,7 +6,7 @@ use synod_core::service::ServiceMessage;
 use synod_core::wire::{
     self, Decoder, FRAME_BYTES_MIN, MAGIC, Payload, VERSION, WireError, frame_bytes_max, frame_len,
 };
-use synod_core::{Limits, Message, Proposal};
+use synod_core::{Header, Limits, Message, Proposal};
 
 use crate::forge::{Damage, Layout, measure, seal};
 use crate::plan::{BallotPlan, HeaderPlan, MessagePlan};
@@ -53,41 +53,54 @@ enum AnyPlan {
     Taken { ballot: BallotPlan, number: u64, last: u64 },
 }
 
+impl Case {
+    /// The frame of the message, without the damage.
+    #[must_use]
+    pub fn frame(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        self.with(|header, payload| wire::encode(&header, &payload, &mut out));
+        out.freeze()
+    }
+
+    fn with<R>(&self, then: impl FnOnce(Header, Payload<'_>) -> R) -> R {
+        let proposals;
+        let payload = match &self.message {
+            AnyPlan::Replica(plan) => {
+                proposals = plan.proposals();
+                Payload::Replica(plan.message(&proposals))
+            }
+            AnyPlan::Forward { ballot, number, after, requests } => {
+                Payload::Service(ServiceMessage::Forward {
+                    ballot: ballot.ballot(),
+                    number: *number,
+                    after: *after,
+                    requests: Bytes::copy_from_slice(requests),
+                })
+            }
+            AnyPlan::Taken { ballot, number, last } => {
+                let (ballot, number, last) = (ballot.ballot(), *number, *last);
+                Payload::Service(ServiceMessage::Taken { ballot, number, last })
+            }
+        };
+        then(self.header.header(), payload)
+    }
+}
+
 /// A message comes back from its frame; a damaged frame is refused or says something else.
 /// Returns whether the damaged one was taken.
 ///
 /// # Panics
 /// When a message does not come back, or a damaged frame passes for a sound one.
 pub fn message(case: &Case) -> bool {
-    let (proposals, payload);
-    match &case.message {
-        AnyPlan::Replica(plan) => {
-            proposals = plan.proposals();
-            payload = Payload::Replica(plan.message(&proposals));
+    let frame = case.frame();
+    case.with(|header, payload| {
+        assert_eq!(frame.len(), wire::encoded_len(&payload));
+        let mut decoder = Decoder::new(&LIMITS);
+        match decoder.decode(&frame) {
+            Ok(decoded) => assert_eq!(decoded, (header, payload)),
+            Err(error) => assert!(exceeds_limits(&payload, &frame), "{error}: {payload:?}"),
         }
-        AnyPlan::Forward { ballot, number, after, requests } => {
-            payload = Payload::Service(ServiceMessage::Forward {
-                ballot: ballot.ballot(),
-                number: *number,
-                after: *after,
-                requests: Bytes::copy_from_slice(requests),
-            });
-        }
-        AnyPlan::Taken { ballot, number, last } => {
-            let (ballot, number, last) = (ballot.ballot(), *number, *last);
-            payload = Payload::Service(ServiceMessage::Taken { ballot, number, last });
-        }
-    }
-    let header = case.header.header();
-    let mut out = BytesMut::new();
-    wire::encode(&header, &payload, &mut out);
-    assert_eq!(out.len(), wire::encoded_len(&payload));
-    let frame = out.freeze();
-    let mut decoder = Decoder::new(&LIMITS);
-    match decoder.decode(&frame) {
-        Ok(decoded) => assert_eq!(decoded, (header, payload)),
-        Err(error) => assert!(exceeds_limits(&payload, &frame), "{error}: {payload:?}"),
-    }
+    });
     let damaged = case.damage.done_to(&frame, LAYOUT);
     decode(&damaged).is_ok() && damaged != frame
 }

@@ -179,6 +179,35 @@ pub struct Reached {
     pub harmed_and_shorter: bool,
 }
 
+impl Reached {
+    /// One bit for each.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        let Self {
+            rolled,
+            lost_what_was_not_durable,
+            kept_what_was_not_durable,
+            failed,
+            failed_to_open,
+            read_back,
+            harmed_and_refused,
+            harmed_and_opened,
+            harmed_and_shorter,
+        } = self;
+        crate::target::bits([
+            rolled,
+            lost_what_was_not_durable,
+            kept_what_was_not_durable,
+            failed,
+            failed_to_open,
+            read_back,
+            harmed_and_refused,
+            harmed_and_opened,
+            harmed_and_shorter,
+        ])
+    }
+}
+
 /// Runs `case`. Returns what it reached.
 ///
 /// # Panics

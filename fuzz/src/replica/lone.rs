@@ -47,6 +47,39 @@ pub struct Reached {
     pub refused_a_message: bool,
 }
 
+impl Reached {
+    /// One bit for each.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        let Self {
+            promised,
+            accepted,
+            led,
+            led_others,
+            decided,
+            decided_as_leader,
+            learned,
+            read_back,
+            served_from_log,
+            restarted_with_open_slots,
+            refused_a_message,
+        } = self;
+        crate::target::bits([
+            promised,
+            accepted,
+            led,
+            led_others,
+            decided,
+            decided_as_leader,
+            learned,
+            read_back,
+            served_from_log,
+            restarted_with_open_slots,
+            refused_a_message,
+        ])
+    }
+}
+
 /// The replica, its disk, its state machine and its clock.
 #[derive(Debug)]
 pub(crate) struct Lone {
