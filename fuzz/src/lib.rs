@@ -8,6 +8,13 @@
 //!   the bound, `BOLERO_RANDOM_SEED` repeats a run that failed.
 //! - `cargo +nightly fuzz run <target>`, in this folder, lets libFuzzer look for inputs that reach
 //!   new code, for as long as you like. It needs `cargo install cargo-fuzz` and a C++ compiler.
+//!
+//! The README of this folder says how to replay a find and how to add a target.
+//!
+//! # What it is not
+//!
+//! It looks for no vulnerabilities of the machine: what runs here has no `unsafe`. And it measures
+//! nothing.
 
 #![forbid(unsafe_code)]
 

@@ -411,8 +411,9 @@ pub fn replies(bytes: &[u8]) -> usize {
         values.push(value);
     }
     let (mut input, mut again) = (BytesMut::new(), Vec::new());
-    for byte in bytes {
-        input.extend_from_slice(&[*byte]);
+    // Byte by byte, unless that takes too long: what is not complete is read anew each time.
+    for piece in bytes.chunks(bytes.len() / 64 + 1) {
+        input.extend_from_slice(piece);
         match resp::decode(&mut input) {
             Ok(Some(value)) => again.push(value),
             Ok(None) => {}

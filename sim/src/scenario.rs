@@ -18,6 +18,8 @@
 //!
 //! All checkers run throughout, and a violation panics with the end of the trace.
 
+mod held;
+
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -246,24 +248,6 @@ impl Cluster {
             world.network.force(now, envelope, &mut world.arrivals);
         }
         world.post_arrivals();
-    }
-
-    /// Lets go the `nth` of what is held, or sends a copy of it, and holds on. False when fewer
-    /// are held.
-    pub fn release_one(&mut self, held: Held, nth: usize, copy: bool) -> bool {
-        let world = self.world();
-        let kept = copy.then(|| world.network.held(held.0).nth(nth).cloned()).flatten();
-        let Some(envelope) = kept.or_else(|| world.network.take_held(held.0, nth)) else {
-            return false;
-        };
-        world.network.force(world.now, envelope, &mut world.arrivals);
-        world.post_arrivals();
-        true
-    }
-
-    /// Forgets the `nth` of what is held, and holds on. False when fewer are held.
-    pub fn discard_one(&mut self, held: Held, nth: usize) -> bool {
-        self.world().network.take_held(held.0, nth).is_some()
     }
 
     /// Forgets what was held, and holds no more. Returns how many there were.

@@ -24,6 +24,8 @@ pub enum Harm {
     Extend(u8, u8),
     /// Two files have each other's names.
     Swap(u8, u8),
+    /// The first file is there once more, in place of the second.
+    Replace(u8, u8),
     /// The file is there once more, behind all others.
     Duplicate(u8),
     /// The file is gone.
@@ -83,6 +85,11 @@ impl Harm {
                 let found = (files.get(&one).cloned(), files.get(&other).cloned());
                 files.extend(found.0.map(|bytes| (other, bytes)));
                 files.extend(found.1.map(|bytes| (one, bytes)));
+            }
+            Self::Replace(one, other) => {
+                let (from, to) = (name(*one), name(*other));
+                let found = files.get(&from).cloned();
+                files.extend(found.map(|bytes| (to, bytes)));
             }
             Self::Duplicate(file) => {
                 let found = files.get(&name(*file)).cloned();
