@@ -3,6 +3,7 @@
 //! Exit codes: 0 when all passed, 1 when a violation was found, 2 for a mistake of the caller.
 
 mod arguments;
+mod picture;
 mod progress;
 mod replay;
 mod run;
@@ -18,7 +19,7 @@ use arguments::{Arguments, Command};
 /// What a command led to: whether everything passed, or the mistake of the caller.
 type Outcome = Result<bool, String>;
 
-static COMMANDS: [Command; 3] = [run::COMMAND, replay::COMMAND, shrink::COMMAND];
+static COMMANDS: [Command; 4] = [run::COMMAND, replay::COMMAND, shrink::COMMAND, picture::COMMAND];
 
 /// Does what the arguments say.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
