@@ -74,6 +74,7 @@ impl World {
         node.wiped = true;
         node.trouble = Trouble::default();
         self.checkers.on_wiped(member);
+        self.count_loss();
     }
 
     /// Whether nothing of the disk of `member` was ever lost, so that it has its vote.
@@ -86,19 +87,24 @@ impl World {
     /// Whether the disk of `member` may be lost: the group has formed, and enough whole members
     /// are left for every quorum. Where the options go over the limit one whole member is enough,
     /// which remembers the others: then nothing is promised but that no answer is wrong.
-    pub(crate) fn may_lose_disk(&mut self, member: MemberIndex) -> bool {
+    pub(crate) fn may_lose_disk(&self, member: MemberIndex) -> bool {
         let node = &self.nodes[member.place()];
         if node.trouble != Trouble::default() {
             return false;
         }
-        let whole = self.members().filter(|member| self.is_whole(*member)).count();
-        let left = whole - usize::from(self.is_whole(member));
-        if !self.has_formed() || left == 0 {
-            return false;
-        }
-        let enough = left >= self.options.quorums.both();
+        let left = self.whole_members() - usize::from(self.is_whole(member));
+        let limit = if self.options.over_the_limit { 1 } else { self.options.quorums.both() };
+        self.has_formed() && left >= limit
+    }
+
+    fn whole_members(&self) -> usize {
+        self.members().filter(|member| self.is_whole(*member)).count()
+    }
+
+    /// A disk was lost or damaged: perhaps one too many, where that may be.
+    fn count_loss(&mut self) {
+        let enough = self.whole_members() >= self.options.quorums.both();
         self.is_beyond |= self.options.over_the_limit && !enough;
-        enough || self.options.over_the_limit
     }
 
     /// The disk of `member` is damaged at rest. `false` when there was nothing to damage.
@@ -109,6 +115,7 @@ impl World {
         let Some(harmed) = harmed else { return false };
         self.trace.note(self.now, member, "harm", harm as u64, || format!("{harmed:?}"));
         node.trouble.harmed = Some(harmed);
+        self.count_loss();
         true
     }
 

@@ -29,6 +29,7 @@ pub mod app;
 pub mod atlas;
 pub mod checkers;
 pub mod clock;
+pub mod coverage;
 pub mod disk;
 mod faults;
 pub mod kinds;

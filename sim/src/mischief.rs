@@ -18,6 +18,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use crate::coverage::{Coverage, Phase};
 use crate::options::Fault;
 
 /// Why something goes wrong. Each cause counts for itself, and belongs to one gate of a world:
@@ -98,7 +99,12 @@ impl Cause {
         Self::PLAIN.into_iter().chain(Fault::ALL.into_iter().map(Self::Begin))
     }
 
-    const fn place(self) -> usize {
+    /// Those that are faults: not what clients do, and not the ends of faults.
+    pub fn faults() -> impl Iterator<Item = Self> {
+        Self::all().filter(|cause| !matches!(cause, Self::Burst | Self::Ask | Self::End))
+    }
+
+    pub(crate) const fn place(self) -> usize {
         match self {
             Self::Loss => 0,
             Self::Double => 1,
@@ -303,6 +309,8 @@ pub struct Gate {
     withheld: Withheld,
     struck: Strikes,
     happened: Strikes,
+    phase: Phase,
+    coverage: Coverage,
 }
 
 impl Gate {
@@ -321,7 +329,10 @@ impl Gate {
         let number = self.struck.0[cause.place()];
         self.struck.0[cause.place()] += 1;
         let happens = self.withheld.is_empty() || !self.withheld.has(cause, number);
-        self.happened.0[cause.place()] += u64::from(happens);
+        if happens {
+            self.happened.0[cause.place()] += 1;
+            self.coverage.count(cause, self.phase);
+        }
         happens
     }
 
@@ -329,6 +340,16 @@ impl Gate {
     #[must_use]
     pub const fn struck(&self) -> &Strikes {
         &self.struck
+    }
+
+    /// From now on the cluster is in `phase`.
+    pub const fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+    }
+
+    /// What happened in which phase.
+    pub const fn coverage(&mut self) -> &mut Coverage {
+        &mut self.coverage
     }
 
     /// How many happened.

@@ -99,8 +99,7 @@ impl Nemesis {
 
     /// Begins a fault; says how and when it ends.
     pub fn begin(&mut self, world: &mut World, ends: &mut Vec<(Moment, End)>) {
-        let fault = self.draw();
-        let member = self.member(world);
+        let (fault, member) = self.pick(world);
         let end_at = world.now().plus(self.wait(self.options.lasts_nanos));
         if !world.gate.strikes(Cause::Begin(fault), true) {
             return;
@@ -168,6 +167,15 @@ impl Nemesis {
         ends.extend(end.map(|end| (end_at, end)));
     }
 
+    /// A fault and its victim, which keeps its disk where the promise needs that.
+    fn pick(&mut self, world: &World) -> (Fault, MemberIndex) {
+        let fault = self.draw();
+        let member = self.member(world);
+        let may_lose = world.is_whole(member) && world.may_lose_disk(member);
+        let fault = if fault.takes_a_disk() && !may_lose { Fault::Crash } else { fault };
+        (fault, member)
+    }
+
     fn crash(world: &mut World, member: MemberIndex) -> Option<End> {
         world.kill(member);
         Some(End::Start(member))
@@ -196,11 +204,7 @@ impl Nemesis {
     }
 
     fn wipe(world: &mut World, member: MemberIndex) -> Option<End> {
-        if world.may_lose_disk(member) {
-            world.wipe(member);
-        } else {
-            world.kill(member);
-        }
+        world.wipe(member);
         Some(End::Start(member))
     }
 
@@ -262,9 +266,8 @@ impl Nemesis {
         if !in_use {
             world.kill(member);
         }
-        if world.is_whole(member) && world.may_lose_disk(member) {
-            world.harm(member, harm);
-        }
+        // Most places of a disk have no proof, or are too close to it.
+        let _ = (0..TRIES).any(|_| world.harm(member, harm));
         (!in_use).then_some(End::Start(member))
     }
 
@@ -332,6 +335,9 @@ impl Nemesis {
         MemberIndex(self.prng.below(world.nodes.len() as u64) as u8)
     }
 }
+
+/// How often a place for damage is looked for.
+const TRIES: u32 = 16;
 
 /// How many times longer than other faults a long pause lasts.
 const LONGER_THAN_ALL: u64 = 20;

@@ -222,6 +222,11 @@ impl Network {
         self.prng.fingerprint()
     }
 
+    /// The gate that its faults pass, to tell it what the cluster is busy with.
+    pub(crate) const fn gate_mut(&mut self) -> &mut Gate {
+        &mut self.gate
+    }
+
     /// The gate that its faults pass.
     #[must_use]
     pub const fn gate(&self) -> &Gate {

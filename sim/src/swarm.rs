@@ -12,6 +12,7 @@ use crate::app::registers::RegisterApp;
 use crate::app::{Application, Tally};
 use crate::checkers::RequestKey;
 use crate::clock::{Moment, nanos};
+use crate::coverage::Coverage;
 use crate::mischief::Strikes;
 use crate::nemesis::{End, Nemesis};
 use crate::network::Counts;
@@ -42,6 +43,8 @@ pub struct Report {
     pub tally: Tally,
     /// Faults that happened, by cause.
     pub happened: Strikes,
+    /// Which faults happened in which phase.
+    pub coverage: Coverage,
     /// How long it lasted, in simulated time.
     pub lasted: Moment,
     /// Different requests that were applied.
@@ -211,6 +214,7 @@ impl Run {
             violation: world.violation().cloned(),
             stats: *world.stats(),
             is_beyond: world.is_beyond,
+            coverage: world.coverage(),
             network: world.network().counts(),
             struck: world.struck(),
             tally: *self.fleet.tally(),

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::app::Tally;
+use crate::coverage::Coverage;
 use crate::mischief::{Cause, Strikes};
 use crate::options::Options;
 use crate::plan::Plan;
@@ -88,6 +89,8 @@ pub struct Summary {
     pub damaged: u64,
     /// Faults that happened, by cause.
     pub happened: Strikes,
+    /// Which of them happened in which phase of the cluster.
+    pub coverage: Coverage,
     /// The time of processors that it took, over all threads, where the system tells.
     pub busy: Duration,
 }
@@ -152,6 +155,7 @@ impl Summary {
         self.doubled += report.network.doubled;
         self.damaged += report.network.damaged;
         self.happened = self.happened.and(&report.happened);
+        self.coverage.add(&report.coverage);
         for (sum, count) in self.outcomes.iter_mut().zip(report.stats.outcomes) {
             *sum += count;
         }
@@ -269,6 +273,16 @@ impl fmt::Display for Summary {
     }
 }
 
+/// The contracts of the core that were never put to the test in this process.
+#[must_use]
+pub fn untested() -> Vec<&'static str> {
+    let untested = synod_core::contracts::report().filter(|tally| tally.tested == 0);
+    untested.map(|tally| tally.contract.name()).collect()
+}
+
+/// A sweep of so many seeds puts every contract to the test, or something is wrong with it.
+pub const SEEDS_FOR_CONTRACTS: u64 = 1_000;
+
 /// The contracts of the core: how often each was evaluated, and how often put to the test.
 #[must_use]
 pub fn contracts() -> String {
@@ -277,8 +291,7 @@ pub fn contracts() -> String {
         let name = tally.contract.name();
         table += &format!("{name:<24}{:>14}{:>14}\n", tally.evaluated, tally.tested);
     }
-    let untested = synod_core::contracts::report().filter(|tally| tally.tested == 0);
-    let names: Vec<&str> = untested.map(|tally| tally.contract.name()).collect();
+    let names = untested();
     if names.is_empty() {
         return table + "every contract was put to the test\n";
     }

@@ -13,6 +13,7 @@ use synod_core::{
 use crate::app::Answer;
 use crate::checkers::{Applied, Checkers, Sealed};
 use crate::clock::{Clock, Moment};
+use crate::coverage::{Coverage, Phase};
 use crate::disk::Disk;
 use crate::machine::{Ledger, Machine};
 use crate::mischief::{Cause, Gate, Strikes};
@@ -228,6 +229,21 @@ impl World {
         &self.network
     }
 
+    /// Looks what the cluster is busy with, for the counts of faults.
+    fn look(&mut self) {
+        let phase = Phase::of(self);
+        self.gate.enter(phase);
+        self.gate.coverage().look(phase);
+        self.network.gate_mut().enter(phase);
+    }
+
+    /// Which faults happened in which phase.
+    pub(crate) fn coverage(&mut self) -> Coverage {
+        let mut coverage = self.gate.coverage().clone();
+        coverage.add(self.network.gate_mut().coverage());
+        coverage
+    }
+
     /// How many faults of each cause struck, withheld ones included.
     #[must_use]
     pub fn struck(&self) -> Strikes {
@@ -275,6 +291,9 @@ impl World {
         let Reverse(entry) = self.queue.pop()?;
         self.now = self.now.max(entry.at);
         self.stats.happenings += 1;
+        if self.stats.happenings.is_multiple_of(LOOKS_EVERY) {
+            self.look();
+        }
         let checked = match entry.what {
             Happening::Told(token) => return Some(Some(token)),
             Happening::Arrive(envelope) => {
@@ -492,6 +511,9 @@ fn node_ids(options: &Options) -> Vec<NodeId> {
     let ids = (0..options.nodes as u64).map(|place| place * step + 1 + prng.below(step));
     ids.map(NodeId).collect()
 }
+
+/// How many things happen between two looks at what the cluster is busy with.
+const LOOKS_EVERY: u64 = 16;
 
 /// The id of the cluster that is simulated.
 pub const CLUSTER: u64 = 0x5111;

@@ -52,8 +52,16 @@ fn run(arguments: &Arguments) -> Outcome {
     progress.clear();
     println!("{summary}\n{}\n", summary.speed(progress.elapsed()));
     println!("{}", sweep::contracts());
+    println!("{}\n", summary.coverage);
+    let is_plain = sweep.plan == Plan::default();
+    let is_large = summary.seeds() >= sweep::SEEDS_FOR_CONTRACTS;
+    let untested = if is_plain && is_large { sweep::untested() } else { Vec::new() };
+    if !untested.is_empty() {
+        let seeds = summary.seeds();
+        println!("failed: {seeds} seeds never put to the test: {}", untested.join(", "));
+    }
     println!("{} passed, {} failed", summary.passed, summary.failures.len());
-    Ok(summary.failures.is_empty())
+    Ok(summary.failures.is_empty() && untested.is_empty())
 }
 
 /// How much the command line asks for.

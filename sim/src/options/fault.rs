@@ -109,6 +109,22 @@ impl Fault {
     ];
 }
 
+impl Fault {
+    /// Whether a member loses its disk by it, sooner or later.
+    #[must_use]
+    pub const fn takes_a_disk(self) -> bool {
+        matches!(
+            self,
+            Self::Wipe
+                | Self::BitRot
+                | Self::LostWrite
+                | Self::StrayWrite
+                | Self::BadSector
+                | Self::LostFile
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
