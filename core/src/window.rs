@@ -202,3 +202,7 @@ mod tests {
         Window::new(4, Slot(0)).put(proposal(1), false);
     }
 }
+
+#[cfg(test)]
+#[path = "window_twin.rs"]
+mod twin;

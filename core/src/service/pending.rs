@@ -395,3 +395,7 @@ fn round_up(deadline: Instant) -> Instant {
 #[cfg(test)]
 #[path = "pending_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "pending_twin.rs"]
+mod twin;
