@@ -80,6 +80,12 @@ impl SimDevice {
         self.disk().faults.power_fails_at(nth);
     }
 
+    /// Whether the power has not failed in this run.
+    #[must_use]
+    pub fn has_power(&self) -> bool {
+        !self.disk().faults.is_dead()
+    }
+
     /// How many changes (writes, syncs, files made, renamed, cut or removed) were made so far.
     #[must_use]
     pub fn changes(&self) -> u64 {

@@ -149,6 +149,26 @@ impl World {
         self.nodes[member.place()].disk.set_full(full);
     }
 
+    /// The process at `member` dies right behind the `nth` of its coming actions, from 0, and its
+    /// power fails: of what was not synced this much is kept. It is not started again.
+    pub fn die_behind(&mut self, member: MemberIndex, nth: u64, keep: Keep) {
+        let node = &mut self.nodes[member.place()];
+        node.dies_behind = Some((node.actions + nth + 1, keep));
+    }
+
+    /// Counts an action, and says whether it was the last one.
+    pub(crate) fn is_doomed(&mut self, member: MemberIndex) -> bool {
+        let node = &mut self.nodes[member.place()];
+        node.actions += 1;
+        node.dies_behind.is_some_and(|(action, _)| node.actions == action)
+    }
+
+    pub(crate) fn meet_doom(&mut self, member: MemberIndex) {
+        if let Some((_, keep)) = self.nodes[member.place()].dies_behind.take() {
+            self.cut_power(member, keep);
+        }
+    }
+
     /// Whoever runs `member` starts it again some time after its process could not go on.
     pub(crate) fn restart_later(&mut self, member: MemberIndex) {
         let later = self.quirk_prng.exponential(self.options.nemesis.lasts_nanos);

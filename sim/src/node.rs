@@ -12,7 +12,7 @@ use crate::disk::Disk;
 use crate::machine::Machine;
 use crate::network::Envelope;
 use crate::starting::Trouble;
-use synod_log::Ticket;
+use synod_log::{Keep, Ticket};
 
 /// A node, up or down.
 #[derive(Debug)]
@@ -29,6 +29,11 @@ pub struct Node {
     pub wiped: bool,
     /// What is wrong with its disk.
     pub trouble: Trouble,
+    /// Counts what its processes did: the outputs that they carried out.
+    pub actions: u64,
+    /// Its process dies right behind the action of this number, once, and this much of what was
+    /// not synced is kept.
+    pub dies_behind: Option<(u64, Keep)>,
     /// Counts its starts: what was scheduled for an earlier life is dropped.
     pub life: u32,
     /// It takes no turn before.

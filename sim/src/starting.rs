@@ -3,7 +3,7 @@
 use synod_core::service::{Service, ServiceConfig};
 use synod_core::wire::Decoder;
 use synod_core::{ClusterId, Config, GroupId, MemberIndex};
-use synod_log::{DeviceFault, OpenError, Operation};
+use synod_log::{DeviceFault, Keep, OpenError, Operation};
 
 use crate::atlas::Harmed;
 use crate::clock::Moment;
@@ -122,7 +122,11 @@ impl World {
         let node = &mut self.nodes[member.place()];
         if matches!(error, OpenError::Device(_) | OpenError::Full { .. }) {
             // Whoever runs the node starts it again.
-            node.disk.end_run();
+            if node.disk.device().has_power() {
+                node.disk.end_run();
+            } else {
+                node.disk.cut_power(Keep::Some(self.quirk_prng.bits()));
+            }
             node.trouble.misread = false;
             self.trace.note(self.now, member, "eio", 1, || format!("does not start: {error}"));
             let later = self.disk_prng.exponential(RESTART_NANOS);

@@ -26,7 +26,10 @@ use synod_log::{DeviceFault, LogError, Operation};
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
     Alive,
+    /// It dies by chance, and is started again.
     Dead,
+    /// It dies where it was told to.
+    Doomed,
 }
 
 impl World {
@@ -73,10 +76,14 @@ impl World {
         });
         self.set_timer(member, &mut process);
         self.nodes[member.place()].process = Some(process);
-        if ended? == After::Dead {
-            self.kill(member);
-            let later = self.process_prng.exponential(self.options.nemesis.lasts_nanos);
-            self.start_at(member, self.now.plus(later));
+        match ended? {
+            After::Alive => {}
+            After::Dead => {
+                self.kill(member);
+                let later = self.process_prng.exponential(self.options.nemesis.lasts_nanos);
+                self.start_at(member, self.now.plus(later));
+            }
+            After::Doomed => self.meet_doom(member),
         }
         Ok(())
     }
@@ -298,9 +305,18 @@ impl World {
         }
     }
 
+    /// Whether the process outlives the action that it has just carried out.
+    fn end_action(&mut self, member: MemberIndex) -> After {
+        let die_ppm = self.options.process.die_at_action_ppm;
+        if self.is_doomed(member) {
+            return After::Doomed;
+        }
+        let dies = self.gate.strikes(Cause::Death, self.process_prng.chance(die_ppm));
+        if dies { After::Dead } else { After::Alive }
+    }
+
     /// Pulls every output.
     fn drain(&mut self, member: MemberIndex, process: &mut Process) -> Result<After, Violation> {
-        let die_ppm = self.options.process.die_at_action_ppm;
         let mut after = After::Alive;
         let mut pulled = 0;
         // The outputs borrow the service, so what else a turn needs is taken out first.
@@ -359,8 +375,8 @@ impl World {
                     self.hear(member, key, &outcome, reply)?;
                 }
             }
-            if self.gate.strikes(Cause::Death, self.process_prng.chance(die_ppm)) {
-                after = After::Dead;
+            after = self.end_action(member);
+            if after != After::Alive {
                 break;
             }
         }

@@ -148,6 +148,8 @@ impl World {
                 machine: machine.fresh(),
                 wiped: false,
                 trouble: Trouble::default(),
+                actions: 0,
+                dies_behind: None,
                 life: 0,
                 paused_until: Moment::ZERO,
                 starved_until: Moment::ZERO,
