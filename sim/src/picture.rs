@@ -94,6 +94,7 @@ fn data(title: &str, report: &Report, plan: &str) -> String {
         json.key("t").number(line.at.0);
         json.key("m").number(u64::from(line.member.0));
         json.key("text").text(&line.text);
+        json.key("event").maybe(line.event.map(|event| event as u64));
         json.key("last").truth(line.last);
         json.close('}');
     }

@@ -12,6 +12,7 @@ use synod_sim::mischief::Cause;
 use synod_sim::plan::Plan;
 use synod_sim::prng::Prng;
 use synod_sim::shrink::{self, Budget, Shrunk};
+use synod_sim::story;
 use synod_sim::swarm::{self, Report, Watch};
 use synod_sim::trace::Lines;
 use synod_sim::{Options, Property};
@@ -133,6 +134,14 @@ fn a_failing_run_becomes_small_and_still_fails_in_the_same_way() {
     assert!(again.stats.crashes > 0, "{small}");
     let sound = run(false, read.options(), Lines::None, &mut |_| true);
     assert_eq!(sound.violation, None);
+
+    // Its story is short, tells of the restart, and ends with the violation.
+    let told = run(true, read.options(), Lines::Keep, &mut |_| true);
+    let story = story::of(&told);
+    assert!((3..=17).contains(&story.lines().len()), "{story}");
+    assert!(story.to_string().contains("starts again"), "{story}");
+    assert!(story.lines().last().is_some_and(|line| line.last), "{story}");
+    assert!(story.lines().is_sorted_by_key(|line| line.at), "{story}");
 
     // Shrinking has no chance of its own.
     assert_eq!(shrunk(&plan).plan, small.plan);

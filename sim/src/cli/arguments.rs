@@ -27,7 +27,7 @@ pub(crate) struct Command {
 /// A flag, its value if it has one, and what it does.
 struct Flag(&'static str, &'static str, &'static str);
 
-static FLAGS: [Flag; 18] = [
+static FLAGS: [Flag; 20] = [
     Flag("--seeds", "A..B", "the seeds A to B - 1"),
     Flag("--seed", "N", "this seed"),
     Flag("--plan", "FILE", "this plan, as `shrink` writes it"),
@@ -43,6 +43,8 @@ static FLAGS: [Flag; 18] = [
     Flag("--out", "FILE", "writes to this file"),
     Flag("--fail-fast", "", "stops at the first seed that fails"),
     Flag("--trace", "", "prints every event as it happens"),
+    Flag("--transcript", "", "writes down what happened, messages as arrows"),
+    Flag("--beats", "", "heartbeats too, in the transcript"),
     Flag("--check", "", "runs twice and compares the state after every step"),
     Flag("--quiet", "", "tells no progress"),
     Flag("--shrink", "", "makes the run small first"),

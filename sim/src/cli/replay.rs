@@ -1,7 +1,7 @@
 //! `replay`: one run, shown.
 
 use synod_sim::trace::Lines;
-use synod_sim::{steps, swarm};
+use synod_sim::{steps, story, swarm};
 
 use super::Outcome;
 use super::arguments::{Arguments, Command};
@@ -9,7 +9,18 @@ use super::arguments::{Arguments, Command};
 pub(crate) const COMMAND: Command = Command {
     name: "replay",
     about: "runs one seed or plan again, and shows how it ends",
-    flags: &["--seed", "--plan", "--nodes", "--for", "--set", "--withhold", "--trace", "--check"],
+    flags: &[
+        "--seed",
+        "--plan",
+        "--nodes",
+        "--for",
+        "--set",
+        "--withhold",
+        "--trace",
+        "--transcript",
+        "--beats",
+        "--check",
+    ],
     notes: "A run is the same every time, on every machine. `--check` proves it of this one: it \
             runs twice,\nonce with the trace and once without, and names the first step at which \
             the states differ.",
@@ -33,8 +44,18 @@ fn replay(arguments: &Arguments) -> Outcome {
             }
         });
     }
-    let lines = if arguments.has("--trace") { Lines::Print } else { Lines::None };
-    let report = swarm::run_caught(options, lines);
+    if arguments.has("--trace") {
+        let report = swarm::run_caught(options, Lines::Print);
+        println!("{report}");
+        return Ok(report.violation.is_none());
+    }
+    let report = swarm::run_caught(options, Lines::Keep);
+    if arguments.has("--transcript") {
+        println!("{}", story::transcript(&report.events, arguments.has("--beats")));
+    }
+    if report.violation.is_some() {
+        println!("What led to it:\n{}\n", story::of(&report));
+    }
     println!("{report}");
     Ok(report.violation.is_none())
 }

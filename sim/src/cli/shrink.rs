@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use synod_sim::shrink::{self, Budget};
+use synod_sim::trace::Lines;
+use synod_sim::{story, swarm};
 
 use super::arguments::{Arguments, Command};
 use super::{CARGO, Outcome};
@@ -52,10 +54,12 @@ fn shrink(arguments: &Arguments) -> Outcome {
         eprintln!();
     }
     let shrunk = shrunk.map_err(|passes| passes.to_string())?;
-    println!("{shrunk}");
     let path = arguments.out(|| format!("seed-{}.plan", plan.seed));
     let shown = path.display();
     fs::write(&path, shrunk.plan.to_string()).map_err(|error| format!("{shown}: {error}"))?;
+    println!("{shrunk}");
+    let report = swarm::run_caught(shrunk.plan.options(), Lines::Keep);
+    println!("What led to it:\n{}\n", story::of(&report));
     println!("written to {shown}");
     println!("  {CARGO} replay --plan {shown} --trace");
     println!("  {CARGO} picture --plan {shown}");

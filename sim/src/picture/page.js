@@ -399,16 +399,15 @@ function buildTexts() {
   details.querySelector("pre").textContent = model.plan;
   verdict.append(head, details);
   $("story").hidden = !model.story.length;
-  for (const { t, m, text, last } of model.story) {
+  for (const { t, text, event, last } of model.story) {
     const item = document.createElement("li");
     item.classList.toggle("last", last);
     const time = document.createElement("time");
     time.textContent = (t / 1e6).toFixed(3);
     item.append(time, text);
     item.onclick = () => {
-      const e = model.events.find((o) => o.t >= t && o.m === m && isShown(view, o));
-      goTo(t);
-      if (e && e.t === t) pin(e);
+      if (event !== null) pin(model.events[event]);
+      goTo(t, last ? 0.9 : 0.5);
     };
     $("story").querySelector("ol").append(item);
   }
