@@ -1,7 +1,7 @@
 //! Storage: what a disk may lose, what it may not, and what nobody may say before it is durable.
 //! The log is the production one, on a simulated device.
 
-use synod_core::{MemberIndex, NodeSet, Standing};
+use synod_core::{Ballot, MemberIndex, Message, NodeSet, Slot, Standing};
 use synod_log::Device;
 use synod_sim::kinds::{Kinds, MessageKind};
 use synod_sim::ms;
@@ -422,4 +422,24 @@ fn whole_bodies(t: &mut Cluster, member: MemberIndex, long: &str) -> Vec<usize> 
             .any(|bytes| bytes.windows(body.len()).any(|part| part == body.as_bytes()))
     };
     (0..3).filter(|round| holds(&format!("{round}{long}"))).collect()
+}
+
+/// R10: nobody listens to a member without a vote, so a ballot that only it knows must not keep it
+/// from following the leader: nobody would ever climb above that ballot.
+#[test]
+fn a_member_without_a_vote_follows_whoever_leads() {
+    let mut t = Cluster::of(3).seed(0x5EED).with_leader();
+    let [leader, b, c] = t.by_role();
+    t.decide(["x"]);
+    t.world().wipe(c);
+    t.restart(c);
+    let node = t.world().node(b).id;
+    let ballot = Ballot { round: t.promised(leader).round + 5, node };
+    t.forge(b, c, Message::Prepare { ballot, from: Slot::ZERO });
+    t.within_timeouts(2, |t| t.promised(c) == ballot);
+
+    t.decide(["y"]);
+    t.within_timeouts(10, |t| t.log(c) == ["x", "y"]);
+    t.within_timeouts(10, |t| t.agreed_leader().is_some());
+    assert!(t.leads(leader), "its ballot disturbs nobody");
 }

@@ -104,8 +104,7 @@ impl<D: Decree> Replica<D> {
         let peer = &mut self.peers[from.place()];
         peer.decided = peer.decided.max(notice);
         if ballot < self.acceptor.promised {
-            peer.nack = Some(ballot);
-            self.signs.raise(Sign::Nack);
+            self.refuse(from, ballot, None);
             return;
         }
         if ballot > self.acceptor.promised {
@@ -134,6 +133,20 @@ impl<D: Decree> Replica<D> {
         } else if self.learner.decided == known {
             // No news at all: a probe, or something sent again. A notice needs no answer.
             self.acceptor.answer.now = true;
+        }
+    }
+
+    /// A leader speaks in a ballot below the promise: it must be told. Nobody listens to a member
+    /// without a vote (R10), and its promise binds nobody: it follows, and learns what it can.
+    pub(super) fn refuse(&mut self, from: MemberIndex, ballot: Ballot, round: Option<u64>) {
+        if self.roster.votes_durably() {
+            self.peers[from.place()].nack = Some(ballot);
+            self.signs.raise(Sign::Nack);
+            return;
+        }
+        self.hear_leader(ballot, round);
+        if self.peers[from.place()].decided > self.learner.decided {
+            self.ask(from);
         }
     }
 

@@ -115,7 +115,7 @@ impl<D: Decree> Replica<D> {
 
     fn on_leader_beat(&mut self, from: MemberIndex, beat: Beat) {
         if beat.leader < self.acceptor.promised {
-            self.peers[from.place()].nack = Some(beat.leader);
+            self.refuse(from, beat.leader, Some(beat.round));
             return;
         }
         self.hear_leader(beat.leader, Some(beat.round));
