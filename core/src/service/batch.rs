@@ -133,22 +133,42 @@ impl Batch {
         Ok((head, batch))
     }
 
-    /// Whose request comes next; `None` at the end. What was checked in `open` cannot fail here.
-    pub(super) fn next_origin(&mut self) -> Option<Origin> {
+    /// Goes on to the next segment, when this one is done; `false` at the end. What was checked in
+    /// `open` cannot fail here.
+    pub(super) fn next_segment(&mut self) -> bool {
         if self.left == 0 {
-            let mut fields = Fields::of(&self.bytes, self.at).ok()?;
-            (self.origin, self.base, self.left, _) = read_segment_head(&mut fields).ok()?;
+            let Ok(mut fields) = Fields::of(&self.bytes, self.at) else { return false };
+            let Ok(head) = read_segment_head(&mut fields) else { return false };
+            (self.origin, self.base, self.left, _) = head;
             self.at += SEGMENT_HEAD_BYTES;
         }
-        Some(self.origin)
+        true
     }
 
-    /// The next request of the same origin, and its number.
+    /// Whose requests these are.
+    pub(super) const fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The next request of the segment, and its number.
+    #[inline]
     pub(super) fn next(&mut self) -> Option<(u64, &[u8])> {
         self.left = self.left.checked_sub(1)?;
         let (offset, len, rest) = read_request_head(self.bytes.get(self.at..)?)?;
         self.at += REQUEST_HEAD_BYTES + len;
         Some((self.base + u64::from(offset), rest.get(..len)?))
+    }
+
+    /// Hands out all requests of the segment that are left.
+    pub(super) fn drain_segment(&mut self, mut take: impl FnMut(u64, &[u8])) {
+        let mut rest = self.bytes.get(self.at..).unwrap_or_default();
+        for _ in 0..self.left {
+            let Some((offset, len, behind)) = read_request_head(rest) else { break };
+            let Some((body, next)) = behind.split_at_checked(len) else { break };
+            take(self.base + u64::from(offset), body);
+            rest = next;
+        }
+        (self.at, self.left) = (self.bytes.len() - rest.len(), 0);
     }
 }
 

@@ -36,10 +36,13 @@ fn decree() -> Bytes {
 
 fn entries(mut batch: Batch) -> Vec<(Origin, u64, Vec<u8>)> {
     let mut found = Vec::new();
-    while let Some(origin) = batch.next_origin() {
-        while let Some((number, body)) = batch.next() {
+    while batch.next_segment() {
+        let origin = batch.origin();
+        // One by one, and then all that is left.
+        if let Some((number, body)) = batch.next() {
             found.push((origin, number, body.to_vec()));
         }
+        batch.drain_segment(|number, body| found.push((origin, number, body.to_vec())));
     }
     found
 }

@@ -129,13 +129,17 @@ impl Delivery {
     pub(super) fn step<M: StateMachine>(&mut self, machine: &mut M, own: Origin) -> Step<M::Reply> {
         if let Some((at, batch)) = &mut self.open {
             let at = *at;
-            while let Some(origin) = batch.next_origin() {
-                while let Some((number, body)) = batch.next() {
+            while batch.next_segment() {
+                let (origin, numbers) = (batch.origin(), &mut self.numbers);
+                if origin != own {
+                    batch.drain_segment(|number, body| {
+                        drop(machine.apply(at, body));
+                        note(numbers, origin, number);
+                    });
+                } else if let Some((number, body)) = batch.next() {
                     let reply = machine.apply(at, body);
-                    note(&mut self.numbers, origin, number);
-                    if origin == own {
-                        return Step::Applied { number, at, reply };
-                    }
+                    note(numbers, origin, number);
+                    return Step::Applied { number, at, reply };
                 }
             }
             machine.after_decree(at);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Request, RequestId, ServiceLimits, Why};
 use crate::contracts::{ensures, invariant, requires};
-use crate::{Ballot, Instant};
+use crate::{Ballot, Instant, NodeId};
 
 /// Deadlines are rounded up to multiples of this, so that the queue is searched for lapsed ones at
 /// most a thousand times a second.
@@ -81,7 +81,8 @@ pub(super) enum Ended {
 pub(super) struct Entry {
     pub(super) body: Bytes,
     pub(super) exclusive: bool,
-    only_in: Option<Ballot>,
+    /// The ballot that it is conditional on; zero for none.
+    only_in: Ballot,
     deadline: Instant,
     live: bool,
 }
@@ -136,6 +137,10 @@ impl Pending {
         }
         let Request { body, exclusive, deadline: _, only_in } = request;
         let number = self.next;
+        // No leadership has the zero ballot, so whoever asks for it asks in vain.
+        let only_in = only_in.map_or(Ballot::ZERO, |wanted| {
+            if wanted == Ballot::ZERO { NEVER_LED } else { wanted }
+        });
         *self.at(number) = Entry { body, exclusive, only_in, deadline, live: true };
         self.live.add(bytes);
         self.next += 1;
@@ -155,7 +160,7 @@ impl Pending {
         while number < self.next {
             let entry = self.at(number);
             // One that was offered already was not conditional, or on this very ballot.
-            if entry.live && entry.only_in.is_some_and(|wanted| wanted != ballot) {
+            if entry.live && entry.only_in != Ballot::ZERO && entry.only_in != ballot {
                 self.end(number, Ended::Refused(Why::OtherBallot(ballot)));
                 self.forget_dead();
             } else if entry.live {
@@ -167,10 +172,11 @@ impl Pending {
     }
 
     /// The live request at `number`.
+    #[inline]
     pub(super) fn entry(&self, number: u64) -> Option<&Entry> {
-        let held = (self.oldest..self.next).contains(&number);
         // The mask keeps it in the ring.
-        held.then(|| &self.entries[(number & self.mask) as usize]).filter(|entry| entry.live)
+        let entry = self.entries.get((number & self.mask) as usize)?;
+        (entry.live && number >= self.oldest && number < self.next).then_some(entry)
     }
 
     /// Where the next request to send is looked for.
@@ -252,8 +258,7 @@ impl Pending {
 
     /// A decree with request `number` was applied. Whether its caller still waits for that.
     pub(super) fn applied(&mut self, number: u64, ballot: Ballot) -> bool {
-        let held = (self.oldest..self.next).contains(&number);
-        let waits = held && self.at(number).live;
+        let waits = self.entry(number).is_some();
         let (in_doubt, offered_in) = (self.is_in_doubt(number), self.ballot);
         invariant!(A3OriginOrder, waits => in_doubt && offered_in == ballot);
         if waits {
@@ -356,6 +361,7 @@ impl Pending {
     }
 
     /// Takes a request off; its outcome is settled.
+    #[inline]
     fn kill(&mut self, number: u64) {
         let in_doubt = self.is_in_doubt(number);
         let entry = self.at(number);
@@ -369,10 +375,13 @@ impl Pending {
     }
 
     /// Moves `oldest` over what has its outcome.
+    #[inline]
     fn forget_dead(&mut self) {
-        while self.oldest < self.next && !self.at(self.oldest).live {
-            self.oldest += 1;
+        let mut oldest = self.oldest;
+        while oldest < self.next && !self.at(oldest).live {
+            oldest += 1;
         }
+        self.oldest = oldest;
         self.sent = self.sent.max(self.oldest);
         self.offered = self.offered.max(self.sent);
         self.check_invariants();
@@ -386,6 +395,9 @@ impl Pending {
         invariant!(A1OneOutcome, self.oldest == self.offered => self.in_doubt == Load::default());
     }
 }
+
+/// A ballot that nobody ever leads in.
+const NEVER_LED: Ballot = Ballot { round: Ballot::ROUND_LIMIT, node: NodeId(0) };
 
 fn round_up(deadline: Instant) -> Instant {
     let grain = GRAIN.as_nanos() as u64;
