@@ -150,16 +150,7 @@ impl Batch {
         self.origin
     }
 
-    /// The next request of the segment, and its number.
-    #[inline]
-    pub(super) fn next(&mut self) -> Option<(u64, &[u8])> {
-        self.left = self.left.checked_sub(1)?;
-        let (offset, len, rest) = read_request_head(self.bytes.get(self.at..)?)?;
-        self.at += REQUEST_HEAD_BYTES + len;
-        Some((self.base + u64::from(offset), rest.get(..len)?))
-    }
-
-    /// Hands out all requests of the segment that are left.
+    /// Hands out all requests of the segment.
     pub(super) fn drain_segment(&mut self, mut take: impl FnMut(u64, &[u8])) {
         let mut rest = self.bytes.get(self.at..).unwrap_or_default();
         for _ in 0..self.left {

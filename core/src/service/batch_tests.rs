@@ -38,10 +38,6 @@ fn entries(mut batch: Batch) -> Vec<(Origin, u64, Vec<u8>)> {
     let mut found = Vec::new();
     while batch.next_segment() {
         let origin = batch.origin();
-        // One by one, and then all that is left.
-        if let Some((number, body)) = batch.next() {
-            found.push((origin, number, body.to_vec()));
-        }
         batch.drain_segment(|number, body| found.push((origin, number, body.to_vec())));
     }
     found

@@ -10,8 +10,8 @@ use super::{At, StateMachine};
 use crate::contracts::{ensures, invariant, requires};
 use crate::{Kind, Proposal, Slot};
 
-/// Applies chosen decrees in the order of slots, one request per step, so that each reply can leave
-/// at once and none has to be kept.
+/// Applies chosen decrees in the order of slots, one at a time: the replies that are kept until
+/// they leave are at most those of one decree.
 ///
 /// # Leaderships follow each other
 ///
@@ -73,15 +73,13 @@ struct Reading {
 
 /// What one step did.
 #[derive(Debug)]
-pub(super) enum Step<R> {
+pub(super) enum Step {
     /// Nothing that concerns anybody.
     Idle,
     /// Everything below is applied: the run at hand is done, and nothing is being read back.
     Reached(Slot),
     /// A decree takes effect; its requests follow.
     Opened(At),
-    /// An own request was applied, and those of others before it.
-    Applied { number: u64, at: At, reply: R },
     /// A decree of an earlier leadership had no effect.
     Void,
     /// A decree that cannot be read had no effect.
@@ -125,22 +123,26 @@ impl Delivery {
         self.open.is_some()
     }
 
-    /// Does one thing: applies requests up to the first of `own`, or opens or finishes a decree.
-    pub(super) fn step<M: StateMachine>(&mut self, machine: &mut M, own: Origin) -> Step<M::Reply> {
+    /// Does one thing: opens a decree, or applies and finishes the one that is open. The replies to
+    /// requests of `own` go to `answer`.
+    pub(super) fn step<M: StateMachine>(
+        &mut self,
+        machine: &mut M,
+        own: Origin,
+        mut answer: impl FnMut(u64, At, M::Reply),
+    ) -> Step {
         if let Some((at, batch)) = &mut self.open {
             let at = *at;
             while batch.next_segment() {
                 let (origin, numbers) = (batch.origin(), &mut self.numbers);
-                if origin != own {
-                    batch.drain_segment(|number, body| {
-                        drop(machine.apply(at, body));
-                        note(numbers, origin, number);
-                    });
-                } else if let Some((number, body)) = batch.next() {
+                let is_own = origin == own;
+                batch.drain_segment(|number, body| {
                     let reply = machine.apply(at, body);
                     note(numbers, origin, number);
-                    return Step::Applied { number, at, reply };
-                }
+                    if is_own {
+                        answer(number, at, reply);
+                    }
+                });
             }
             machine.after_decree(at);
             self.open = None;

@@ -56,10 +56,10 @@ fn chosen(first: u64, decrees: Vec<Kind<Bytes>>) -> Vec<Proposal<Bytes>> {
 fn run(delivery: &mut Delivery, machine: &mut Text) -> (usize, usize) {
     let (mut void, mut malformed) = (0, 0);
     while !delivery.is_idle() {
-        match delivery.step(machine, ORIGIN) {
+        match delivery.step(machine, ORIGIN, |_, _, _| {}) {
             Step::Void => void += 1,
             Step::Malformed => malformed += 1,
-            Step::Idle | Step::Reached(_) | Step::Opened(_) | Step::Applied { .. } => {}
+            Step::Idle | Step::Reached(_) | Step::Opened(_) => {}
         }
     }
     (void, malformed)
@@ -134,30 +134,26 @@ fn a_decree_that_cannot_be_read_is_applied_as_nothing() {
 }
 
 #[test]
-fn requests_of_others_are_applied_in_one_step() {
+fn own_requests_are_answered_in_order_and_the_end_is_told_once() {
     let other = Origin { node: NodeId(2), ..ORIGIN };
-    let (mut delivery, mut machine) = (Delivery::new(None), Text::default());
-    delivery.take(&chosen(0, vec![decree(B1, None, &[(5, "a"), (7, "b")])]));
-    assert!(matches!(delivery.step(&mut machine, other), Step::Opened(_)));
-    assert!(matches!(delivery.step(&mut machine, other), Step::Reached(Slot(1))));
-    assert_eq!(machine.0, "(ab)");
-}
-
-#[test]
-fn each_own_request_is_a_step_and_the_end_is_told_once() {
-    let (mut delivery, mut machine) = (Delivery::new(None), Text::default());
-    delivery.take(&chosen(0, vec![decree(B1, None, &[(5, "a"), (7, "b")])]));
-    let at = At { slot: Slot(0), ballot: B1 };
-    assert!(matches!(delivery.step(&mut machine, ORIGIN), Step::Opened(found) if found == at));
-    for (expected, length) in [(5, 2), (7, 3)] {
-        let Step::Applied { number, at: found, reply } = delivery.step(&mut machine, ORIGIN) else {
-            panic!("request {expected} is next");
+    for (own, expected) in [(ORIGIN, vec![(5, 2), (7, 3)]), (other, vec![])] {
+        let (mut delivery, mut machine) = (Delivery::new(None), Text::default());
+        delivery.take(&chosen(0, vec![decree(B1, None, &[(5, "a"), (7, "b")])]));
+        let at = At { slot: Slot(0), ballot: B1 };
+        let mut answers = Vec::new();
+        let mut step = || {
+            delivery.step(&mut machine, own, |number, found, reply| {
+                assert_eq!(found, at);
+                answers.push((number, reply));
+            })
         };
-        assert_eq!((number, found, reply), (expected, at, length));
+        assert!(matches!(step(), Step::Opened(found) if found == at));
+        assert!(matches!(step(), Step::Reached(Slot(1))));
+        assert!(matches!(step(), Step::Idle));
+        assert_eq!(answers, expected);
+        assert_eq!(delivery.last(), Some(at));
+        assert_eq!(machine.0, "(ab)");
     }
-    assert!(matches!(delivery.step(&mut machine, ORIGIN), Step::Reached(Slot(1))));
-    assert!(matches!(delivery.step(&mut machine, ORIGIN), Step::Idle));
-    assert_eq!(delivery.last(), Some(at));
 }
 
 #[test]
@@ -165,7 +161,7 @@ fn what_the_state_machine_holds_is_not_applied_again() {
     let last = At { slot: Slot(3), ballot: B2 };
     let (mut delivery, mut machine) = (Delivery::new(Some(last)), Text::default());
     delivery.take(&chosen(2, vec![decree(B2, None, &[]), decree(B2, Some(2), &[(1, "x")])]));
-    assert!(matches!(delivery.step(&mut machine, ORIGIN), Step::Reached(Slot(4))));
+    assert!(matches!(delivery.step(&mut machine, ORIGIN, |_, _, _| {}), Step::Reached(Slot(4))));
     let decrees = vec![decree(B1, Some(1), &[(1, "y")]), decree(B2, Some(3), &[(2, "b")])];
     delivery.take(&chosen(4, decrees));
     assert_eq!(run(&mut delivery, &mut machine), (1, 0));
@@ -185,12 +181,12 @@ fn what_is_read_back_comes_in_parts_and_is_told_at_the_end() {
     assert!(delivery.is_idle(), "the first slot asked for is not in it");
     delivery.take_answer(&all[..1]);
     assert_eq!(delivery.pop_question(), None, "first what is at hand");
-    assert!(matches!(delivery.step(&mut machine, ORIGIN), Step::Opened(_)));
-    assert!(matches!(delivery.step(&mut machine, ORIGIN), Step::Idle));
+    assert!(matches!(delivery.step(&mut machine, ORIGIN, |_, _, _| {}), Step::Opened(_)));
+    assert!(matches!(delivery.step(&mut machine, ORIGIN, |_, _, _| {}), Step::Idle));
     assert_eq!(delivery.pop_question(), Some((Slot(1), Slot(3))));
     delivery.take_answer(&all[1..]);
     assert!(
-        matches!(delivery.step(&mut machine, ORIGIN), Step::Reached(Slot(3))),
+        matches!(delivery.step(&mut machine, ORIGIN, |_, _, _| {}), Step::Reached(Slot(3))),
         "no more than asked"
     );
     assert!(delivery.is_ready());

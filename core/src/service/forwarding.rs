@@ -96,7 +96,7 @@ impl<M: StateMachine> Service<M> {
         share.begin_segment();
         let (mut first, mut end, mut alone) = (None, self.pending.sent(), false);
         while let Some((number, entry)) = self.pending.peek(end, ballot) {
-            let (bytes, exclusive) = (entry.body.len(), entry.exclusive);
+            let (bytes, exclusive) = (entry.body().len(), entry.exclusive);
             // What is sent again is counted already.
             if !self.pending.is_in_doubt(number) {
                 let is_first = load.requests == 0;
@@ -118,7 +118,7 @@ impl<M: StateMachine> Service<M> {
             let mut writer = Writer::run(out, alone, first);
             for number in first..end {
                 if let Some(entry) = pending.entry(number) {
-                    writer.request(number, &entry.body);
+                    writer.request(number, entry.body());
                 }
             }
             writer.end_run();

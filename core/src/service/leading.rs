@@ -85,7 +85,7 @@ impl<M: StateMachine> Service<M> {
         with_segment.begin_segment();
         let gathered = self
             .pending
-            .gather(ballot, |entry| with_segment.add(entry.body.len(), entry.exclusive));
+            .gather(ballot, |entry| with_segment.add(entry.body().len(), entry.exclusive));
         if gathered.load.requests > 0 {
             *share = with_segment;
             contents.own = Some(gathered);
@@ -115,7 +115,7 @@ impl<M: StateMachine> Service<M> {
                 writer.segment(origin, own.from);
                 for number in own.from..own.end {
                     if let Some(entry) = pending.entry(number) {
-                        writer.request(number, &entry.body);
+                        writer.request(number, entry.body());
                     }
                 }
                 writer.end_segment();

@@ -99,6 +99,9 @@ pub use outcome::{Outcome, Why};
 pub use request::{Rejected, Request, RequestId};
 pub use status::{Counters, Status};
 
+use alloc::collections::VecDeque;
+use core::fmt;
+
 use bytes::Bytes;
 
 use crate::Slot;
@@ -117,8 +120,7 @@ use origin::Origin;
 use pending::{Ended, Pending};
 
 /// A replica and the state machine on top of it.
-#[derive(Debug)]
-pub struct Service<M> {
+pub struct Service<M: StateMachine> {
     replica: Replica<Bytes>,
     machine: M,
     limits: ServiceLimits,
@@ -137,6 +139,8 @@ pub struct Service<M> {
     line: Line,
     /// Chosen decrees on their way into the machine.
     delivery: Delivery,
+    /// What came of the requests of the decree applied last, and was not polled yet.
+    outcomes: VecDeque<(RequestId, Outcome<M::Reply>)>,
     /// The last decree proposed here.
     tail: Option<At>,
     /// Whether own requests go first into the next decree.
@@ -147,6 +151,18 @@ pub struct Service<M> {
     stance: Stance,
     chunks: Chunks,
     counters: Counters,
+}
+
+impl<M: StateMachine> fmt::Debug for Service<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("origin", &self.origin)
+            .field("replica", &self.replica)
+            .field("pending", &self.pending)
+            .field("intake", &self.intake)
+            .field("delivery", &self.delivery)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Who leads: derived anew only when the replica says that it may have changed.
@@ -193,6 +209,7 @@ impl<M: StateMachine> Service<M> {
             intake: Intake::new(limits),
             line: Line::default(),
             delivery: Delivery::new(last),
+            outcomes: VecDeque::new(),
             tail: None,
             own_first: true,
             restless: true,
@@ -264,10 +281,8 @@ impl<M: StateMachine> Service<M> {
     /// by decree.
     pub fn poll(&mut self) -> Option<Output<'_, M::Reply>> {
         loop {
-            // Inside a decree nothing else is looked at: that would cost more than most requests.
-            if self.delivery.is_amid_decree()
-                && let Some((id, outcome)) = self.finish_decree()
-            {
+            // While replies wait nothing else is looked at: that would cost more than most requests.
+            if let Some((id, outcome)) = self.outcomes.pop_front() {
                 return Some(Output::Outcome { id, outcome });
             }
             if self.must_settle() {
@@ -296,9 +311,7 @@ impl<M: StateMachine> Service<M> {
                 ensures!(C4NothingForgotten, self.is_settled());
                 return None;
             }
-            if let Some((id, outcome)) = self.finish_decree() {
-                return Some(Output::Outcome { id, outcome });
-            }
+            self.finish_decree();
         }
     }
 
@@ -434,19 +447,33 @@ impl<M: StateMachine> Service<M> {
         }
     }
 
-    /// Applies up to the end of the decree at hand, or to the first request that was one of ours.
-    fn finish_decree(&mut self) -> Option<(RequestId, Outcome<M::Reply>)> {
+    /// Applies the decree at hand, if there is one.
+    fn finish_decree(&mut self) {
         loop {
-            let outcome = self.step();
-            if outcome.is_some() || !self.delivery.is_amid_decree() {
-                return outcome;
+            self.step();
+            if !self.delivery.is_amid_decree() {
+                return;
             }
         }
     }
 
-    /// Does one step of applying what is at hand; the outcome of a request, if it was one of ours.
-    fn step(&mut self) -> Option<(RequestId, Outcome<M::Reply>)> {
-        match self.delivery.step(&mut self.machine, self.origin) {
+    /// Does one step of applying what is at hand.
+    fn step(&mut self) {
+        let Self { delivery, machine, pending, outcomes, origin, .. } = self;
+        let before = outcomes.len();
+        let step = delivery.step(machine, *origin, |number, at, reply| {
+            if pending.applied(number, at.ballot) {
+                let At { slot, ballot } = at;
+                let outcome = Outcome::Applied { reply, slot, ballot };
+                outcomes.push_back((RequestId(number), outcome));
+            }
+        });
+        let answered = outcomes.len() - before;
+        if answered > 0 {
+            self.counters.applied += answered as u64;
+            self.put_off_asking();
+        }
+        match step {
             Step::Idle => {}
             Step::Reached(end) => {
                 let verdict = self.replica.handle(self.now, Event::Applied { end });
@@ -459,20 +486,9 @@ impl<M: StateMachine> Service<M> {
                     self.counters.offered_again += self.pending.offer_again() as u64;
                 }
             }
-            Step::Applied { number, at, reply } => {
-                if self.pending.applied(number, at.ballot) {
-                    self.counters.applied += 1;
-                    if self.stance.elsewhere.is_some() {
-                        self.put_off_asking();
-                    }
-                    let At { slot, ballot } = at;
-                    return Some((RequestId(number), Outcome::Applied { reply, slot, ballot }));
-                }
-            }
             Step::Void => self.counters.void += 1,
             Step::Malformed => self.counters.malformed += 1,
         }
-        None
     }
 }
 

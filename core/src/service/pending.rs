@@ -3,17 +3,17 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::mem;
-use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::{Request, RequestId, ServiceLimits, Why};
 use crate::contracts::{ensures, invariant, requires};
+use crate::time::nanos;
 use crate::{Ballot, Instant, NodeId};
 
 /// Deadlines are rounded up to multiples of this, so that the queue is searched for lapsed ones at
 /// most a thousand times a second.
-const GRAIN: Duration = Duration::from_millis(1);
+const GRAIN_NANOS: u64 = 1_000_000;
 
 /// The requests that this service accepted, by number, in the order of their submission.
 ///
@@ -48,7 +48,9 @@ pub(super) struct Pending {
     /// Of the live requests: all, and those in doubt.
     live: Load,
     in_doubt: Load,
-    /// No live request has an earlier deadline.
+    /// The deadline of a request that names none, from its submission.
+    timeout_nanos: u64,
+    /// No live request has a deadline more than two grains earlier.
     earliest: Instant,
     /// Outcomes on their way to the caller, other than those of applied requests.
     ended: VecDeque<(RequestId, Ended)>,
@@ -79,12 +81,24 @@ pub(super) enum Ended {
 /// A request at its place in the ring. Dead ones have their outcome.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entry {
-    pub(super) body: Bytes,
+    /// `None` once the request has its outcome.
+    body: Option<Bytes>,
     pub(super) exclusive: bool,
     /// The ballot that it is conditional on; zero for none.
     only_in: Ballot,
     deadline: Instant,
-    live: bool,
+}
+
+impl Entry {
+    /// The body of a live request.
+    #[inline]
+    pub(super) fn body(&self) -> &[u8] {
+        self.body.as_deref().unwrap_or_default()
+    }
+
+    const fn is_live(&self) -> bool {
+        self.body.is_some()
+    }
 }
 
 impl Load {
@@ -119,6 +133,7 @@ impl Pending {
             ballot: Ballot::ZERO,
             live: Load::default(),
             in_doubt: Load::default(),
+            timeout_nanos: nanos(limits.request_timeout),
             earliest: Instant::NEVER,
             ended: VecDeque::new(),
         }
@@ -131,17 +146,17 @@ impl Pending {
         if full || self.live.bytes + bytes > self.limits.pending_bytes_max {
             return Err(request);
         }
-        let deadline = request.deadline.unwrap_or(now.after(self.limits.request_timeout));
-        if deadline < self.earliest {
+        let usual = Instant(now.0.saturating_add(self.timeout_nanos));
+        let deadline = request.deadline.unwrap_or(usual);
+        if deadline.0.saturating_add(GRAIN_NANOS) < self.earliest.0 {
             self.earliest = round_up(deadline);
         }
         let Request { body, exclusive, deadline: _, only_in } = request;
         let number = self.next;
         // No leadership has the zero ballot, so whoever asks for it asks in vain.
-        let only_in = only_in.map_or(Ballot::ZERO, |wanted| {
-            if wanted == Ballot::ZERO { NEVER_LED } else { wanted }
-        });
-        *self.at(number) = Entry { body, exclusive, only_in, deadline, live: true };
+        let only_in = only_in
+            .map_or(Ballot::ZERO, |wanted| if wanted == Ballot::ZERO { NEVER_LED } else { wanted });
+        *self.at(number) = Entry { body: Some(body), exclusive, only_in, deadline };
         self.live.add(bytes);
         self.next += 1;
         self.check_invariants();
@@ -160,10 +175,10 @@ impl Pending {
         while number < self.next {
             let entry = self.at(number);
             // One that was offered already was not conditional, or on this very ballot.
-            if entry.live && entry.only_in != Ballot::ZERO && entry.only_in != ballot {
+            if entry.is_live() && entry.only_in != Ballot::ZERO && entry.only_in != ballot {
                 self.end(number, Ended::Refused(Why::OtherBallot(ballot)));
                 self.forget_dead();
-            } else if entry.live {
+            } else if entry.is_live() {
                 return Some((number, self.at(number)));
             }
             number += 1;
@@ -176,7 +191,8 @@ impl Pending {
     pub(super) fn entry(&self, number: u64) -> Option<&Entry> {
         // The mask keeps it in the ring.
         let entry = self.entries.get((number & self.mask) as usize)?;
-        (entry.live && number >= self.oldest && number < self.next).then_some(entry)
+        let is_held = number.wrapping_sub(self.oldest) < self.next - self.oldest;
+        (is_held && entry.is_live()).then_some(entry)
     }
 
     /// Where the next request to send is looked for.
@@ -210,7 +226,7 @@ impl Pending {
             if gathered.load.requests == 0 {
                 gathered.from = found;
             }
-            gathered.load.add(entry.body.len());
+            gathered.load.add(entry.body().len());
             number = found + 1;
             gathered.end = number;
         }
@@ -241,7 +257,7 @@ impl Pending {
         while self.offered < self.sent {
             let number = self.offered;
             let entry = self.at(number);
-            let (live, bytes) = (entry.live, entry.body.len());
+            let (live, bytes) = (entry.is_live(), entry.body().len());
             if live {
                 self.in_doubt.add(bytes);
             }
@@ -288,13 +304,13 @@ impl Pending {
         self.earliest = Instant::NEVER;
         for number in self.oldest..self.next {
             let entry = self.at(number);
-            let (live, deadline) = (entry.live, entry.deadline);
+            let (live, deadline) = (entry.is_live(), entry.deadline);
             if live && deadline <= now {
                 let in_doubt = self.is_in_doubt(number);
                 let unknown = Ended::Unknown(self.ballot);
                 self.end(number, if in_doubt { unknown } else { Ended::Refused(why) });
-            } else if live && deadline < self.earliest {
-                self.earliest = round_up(deadline);
+            } else if live {
+                self.earliest = self.earliest.min(round_up(deadline));
             }
         }
         self.forget_dead();
@@ -303,7 +319,7 @@ impl Pending {
     /// Refuses everything that nobody was offered.
     pub(super) fn refuse_queued(&mut self, why: Why) {
         for number in self.offered..self.next {
-            if self.at(number).live {
+            if self.at(number).is_live() {
                 self.end(number, Ended::Refused(why));
             }
         }
@@ -313,7 +329,7 @@ impl Pending {
     /// Gives up on everything that is in doubt.
     pub(super) fn give_up(&mut self) {
         for number in self.oldest..self.offered {
-            if self.at(number).live {
+            if self.at(number).is_live() {
                 self.end(number, Ended::Unknown(self.ballot));
             }
         }
@@ -365,9 +381,9 @@ impl Pending {
     fn kill(&mut self, number: u64) {
         let in_doubt = self.is_in_doubt(number);
         let entry = self.at(number);
-        let live = mem::take(&mut entry.live);
-        let bytes = mem::take(&mut entry.body).len();
-        requires!(A1OneOutcome, live);
+        let body = entry.body.take();
+        requires!(A1OneOutcome, body.is_some());
+        let bytes = body.map_or(0, |body| body.len());
         self.live.remove(bytes);
         if in_doubt {
             self.in_doubt.remove(bytes);
@@ -378,7 +394,7 @@ impl Pending {
     #[inline]
     fn forget_dead(&mut self) {
         let mut oldest = self.oldest;
-        while oldest < self.next && !self.at(oldest).live {
+        while oldest < self.next && !self.at(oldest).is_live() {
             oldest += 1;
         }
         self.oldest = oldest;
@@ -400,8 +416,7 @@ impl Pending {
 const NEVER_LED: Ballot = Ballot { round: Ballot::ROUND_LIMIT, node: NodeId(0) };
 
 fn round_up(deadline: Instant) -> Instant {
-    let grain = GRAIN.as_nanos() as u64;
-    Instant(deadline.0.div_ceil(grain).saturating_mul(grain))
+    Instant(deadline.0.div_ceil(GRAIN_NANOS).saturating_mul(GRAIN_NANOS))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ fn send(pending: &mut Pending, ballot: Ballot) -> Vec<(u64, Bytes)> {
     let mut sent = Vec::new();
     let mut end = pending.sent();
     while let Some((number, entry)) = pending.peek(end, ballot) {
-        sent.push((number, entry.body.clone()));
+        sent.push((number, Bytes::copy_from_slice(entry.body())));
         end = number + 1;
     }
     pending.mark_sent(end, ballot);
@@ -95,7 +95,7 @@ fn what_was_lost_is_sent_again_in_the_same_ballot_and_stays_in_doubt() {
 #[test]
 fn a_deadline_refuses_what_is_queued_and_leaves_in_doubt_what_is_sent() {
     let mut pending = queue(&["a"]);
-    let grain = GRAIN.as_nanos() as u64;
+    let grain = GRAIN_NANOS;
     let soon = Request { deadline: Some(Instant(5 * grain - 1)), ..request("b") };
     let later = Request { deadline: Some(Instant(7 * grain)), ..request("c") };
     pending.push(Instant(1), soon.clone()).expect("there is room");
