@@ -102,7 +102,7 @@ impl Machine {
             recipe: Arc::clone(recipe),
             durable: durable && recipe.keep.is_some(),
             saved: None,
-            last: None,
+            replies: Vec::new(),
         }))
     }
 
@@ -134,10 +134,10 @@ impl Machine {
         self.inner.machine().downcast_ref()
     }
 
-    /// The reply of the last request applied, for the client that waits for it.
+    /// The reply to a request of the last decree, for the client that waits for it.
     #[must_use]
-    pub fn take_reply(&mut self) -> Option<Box<dyn Any>> {
-        self.inner.take_reply()
+    pub fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn Any>> {
+        self.inner.take_reply(key)
     }
 
     /// Swaps out what was applied since the last call, and what it came to.
@@ -159,8 +159,8 @@ impl StateMachine for Machine {
     type Reply = u64;
 
     fn apply(&mut self, at: At, request: &[u8]) -> u64 {
-        let reply = self.inner.apply(at, request);
         let key = RequestKey::of(request);
+        let reply = self.inner.apply(at, request, key);
         self.applied.push(Applied { slot: at.slot, ballot: at.ballot, key, reply });
         reply
     }
@@ -194,7 +194,7 @@ impl fmt::Debug for Machine {
 
 /// A [`StateMachine`] without its types.
 trait Erased {
-    fn apply(&mut self, at: At, request: &[u8]) -> u64;
+    fn apply(&mut self, at: At, request: &[u8], key: RequestKey) -> u64;
     fn before_decree(&mut self, at: At);
     fn after_decree(&mut self, at: At);
     fn applied(&self) -> Option<At>;
@@ -203,7 +203,7 @@ trait Erased {
     fn reopened(&self) -> Box<dyn Erased>;
     fn fresh(&self) -> Box<dyn Erased>;
     fn machine(&self) -> &dyn Any;
-    fn take_reply(&mut self) -> Option<Box<dyn Any>>;
+    fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn Any>>;
 }
 
 /// A machine in a replica, and what its disk holds of it.
@@ -213,7 +213,9 @@ struct Live<M: StateMachine> {
     durable: bool,
     /// State and place in one, so that they cannot part in a crash (S42).
     saved: Option<Arc<[u8]>>,
-    last: Option<M::Reply>,
+    /// What the last decree came to, until the next one: a service hands out all outcomes of a
+    /// decree before it applies another.
+    replies: Vec<(RequestKey, M::Reply)>,
 }
 
 impl<M> Erased for Live<M>
@@ -221,15 +223,16 @@ where
     M: StateMachine + 'static,
     M::Reply: Reply,
 {
-    fn apply(&mut self, at: At, request: &[u8]) -> u64 {
+    fn apply(&mut self, at: At, request: &[u8], key: RequestKey) -> u64 {
         let operation = if self.recipe.tagged { Tag::strip(request) } else { request };
         let reply = self.machine.apply(at, operation);
         let digest = digest_of(&reply);
-        self.last = Some(reply);
+        self.replies.push((key, reply));
         digest
     }
 
     fn before_decree(&mut self, at: At) {
+        self.replies.clear();
         self.machine.before_decree(at);
     }
 
@@ -263,7 +266,7 @@ where
             recipe: Arc::clone(&self.recipe),
             durable: self.durable,
             saved: self.saved.clone(),
-            last: None,
+            replies: Vec::new(),
         })
     }
 
@@ -273,7 +276,7 @@ where
             recipe: Arc::clone(&self.recipe),
             durable: self.durable,
             saved: None,
-            last: None,
+            replies: Vec::new(),
         })
     }
 
@@ -281,8 +284,9 @@ where
         &self.machine
     }
 
-    fn take_reply(&mut self) -> Option<Box<dyn Any>> {
-        self.last.take().map(|reply| Box::new(reply) as Box<dyn Any>)
+    fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn Any>> {
+        let place = self.replies.iter().position(|(known, _)| *known == key)?;
+        Some(Box::new(self.replies.swap_remove(place).1))
     }
 }
 

@@ -370,7 +370,8 @@ impl World {
                 Output::Outcome { id, outcome } => {
                     let key = process.requests.remove(&id);
                     let machine = process.service.machine_mut();
-                    let reply = self.answers.as_ref().and_then(|_| machine.take_reply());
+                    let wanted = key.filter(|_| self.answers.is_some());
+                    let reply = wanted.and_then(|key| machine.take_reply(key));
                     self.hear_applied(member, process)?;
                     self.hear(member, key, &outcome, reply)?;
                 }

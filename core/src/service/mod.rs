@@ -289,12 +289,13 @@ impl<M: StateMachine> Service<M> {
                 self.settle();
             }
             self.propose_what_piled_up();
+            if let Some((to, message)) = self.pop_message() {
+                return Some(Output::Send { to, payload: Payload::Service(message) });
+            }
+            // Behind both that may refuse requests on their way.
             if let Some((id, ended)) = self.pending.pop_ended() {
                 let outcome = self.count(ended);
                 return Some(Output::Outcome { id, outcome });
-            }
-            if let Some((to, message)) = self.pop_message() {
-                return Some(Output::Send { to, payload: Payload::Service(message) });
             }
             match self.replica.due() {
                 Some(due @ Due::Deliver(..)) if self.delivery.is_ready() => {
