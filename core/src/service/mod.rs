@@ -281,7 +281,7 @@ impl<M: StateMachine> Service<M> {
     /// by decree.
     pub fn poll(&mut self) -> Option<Output<'_, M::Reply>> {
         loop {
-            // While replies wait nothing else is looked at: that would cost more than most requests.
+            // While replies wait nothing else is looked at: it would cost more than most requests.
             if let Some((id, outcome)) = self.outcomes.pop_front() {
                 return Some(Output::Outcome { id, outcome });
             }
