@@ -46,6 +46,7 @@ pub mod plan;
 pub mod prng;
 pub mod scenario;
 pub mod shrink;
+pub mod simulation;
 pub mod starting;
 pub mod steps;
 pub mod story;
@@ -59,5 +60,7 @@ pub mod world;
 
 pub use clock::ms;
 pub use options::Options;
+pub use prng::Prng;
+pub use simulation::{Client, Simulation, Told};
 pub use violation::{Property, Violation};
 pub use world::World;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use synod_core::Slot;
 use synod_core::service::{At, StateMachine};
 
-use crate::app::Tag;
+use crate::app::{AnyReply, Tag};
 use crate::checkers::{Applied, RequestKey, Sealed};
 
 /// What a simulation can compare of replies: their hash, and their text in a story.
@@ -136,7 +136,7 @@ impl Machine {
 
     /// The reply to a request of the last decree, for the client that waits for it.
     #[must_use]
-    pub fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn Any>> {
+    pub fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn AnyReply>> {
         self.inner.take_reply(key)
     }
 
@@ -203,7 +203,7 @@ trait Erased {
     fn reopened(&self) -> Box<dyn Erased>;
     fn fresh(&self) -> Box<dyn Erased>;
     fn machine(&self) -> &dyn Any;
-    fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn Any>>;
+    fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn AnyReply>>;
 }
 
 /// A machine in a replica, and what its disk holds of it.
@@ -284,7 +284,7 @@ where
         &self.machine
     }
 
-    fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn Any>> {
+    fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn AnyReply>> {
         let place = self.replies.iter().position(|(known, _)| *known == key)?;
         Some(Box::new(self.replies.swap_remove(place).1))
     }
@@ -387,5 +387,82 @@ impl StateMachine for Ledger {
 
     fn digest(&self) -> u64 {
         self.digest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synod_core::{Ballot, NodeId};
+
+    use super::*;
+
+    const AT: At = At { slot: Slot(4), ballot: Ballot { round: 2, node: NodeId(3) } };
+
+    fn applied(durable: bool) -> Machine {
+        let mut machine = Machine::new(&Ledger::recipe(), durable);
+        machine.before_decree(AT);
+        let _ = machine.apply(AT, b"x");
+        machine.after_decree(AT);
+        machine
+    }
+
+    #[test]
+    fn a_durable_machine_comes_back_as_it_was_after_its_last_whole_decree() {
+        let mut machine = applied(true);
+        let (digest, next) = (machine.digest(), At { slot: Slot(5), ..AT });
+        let _ = machine.apply(next, b"half of a decree");
+        assert_ne!(machine.digest(), digest);
+        // What is on the disk stays there, however often it is opened.
+        for reopened in [machine.reopened(), machine.reopened().reopened()] {
+            assert_eq!(reopened.digest(), digest);
+            assert_eq!(reopened.applied(), Some(AT));
+            assert_eq!(reopened.end(), Slot(5));
+        }
+        assert_eq!(machine.fresh().end(), Slot::ZERO);
+        assert_eq!(machine.fresh().reopened().applied(), None);
+    }
+
+    #[test]
+    fn another_machine_begins_anew() {
+        let machine = applied(false);
+        assert_eq!(machine.end(), Slot(5));
+        let reopened = machine.reopened();
+        assert_eq!((reopened.end(), reopened.digest()), (Slot::ZERO, Ledger::default().digest()));
+    }
+
+    #[test]
+    fn the_journal_says_what_was_applied_and_what_it_came_to() {
+        let mut machine = applied(false);
+        let (mut requests, mut sealed) = (Vec::new(), Vec::new());
+        machine.take_journal(&mut requests, &mut sealed);
+        assert_eq!(requests.len(), 1);
+        assert_eq!(requests[0].key, RequestKey::of(b"x"));
+        assert_eq!(sealed, [Sealed { at: AT, digest: machine.digest() }]);
+        machine.take_journal(&mut requests, &mut sealed);
+        assert!(requests.is_empty() && sealed.is_empty());
+    }
+
+    #[test]
+    fn replies_are_told_apart() {
+        let words = ["a", "b", "ab", ""].map(|word| digest_of(&word));
+        let pairs = [("a", "b"), ("ab", ""), ("", "ab")].map(|pair| digest_of(&pair));
+        let all: std::collections::BTreeSet<u64> = words.into_iter().chain(pairs).collect();
+        assert_eq!(all.len(), 7);
+    }
+
+    #[test]
+    fn the_first_broken_invariant_is_remembered() {
+        let recipe = Recipe::new(Ledger::default).untagged();
+        let recipe = recipe.invariant("there is one at most", |ledger: &Ledger| {
+            if ledger.count() < 2 { Ok(()) } else { Err(format!("there are {}", ledger.count())) }
+        });
+        let mut machine = Machine::new(&Arc::new(recipe), false);
+        for value in [b"1", b"2", b"3"] {
+            assert_eq!(machine.broken().is_some(), value == b"3");
+            let _ = machine.apply(AT, value);
+            machine.after_decree(AT);
+        }
+        let broken = machine.broken().expect("it does not hold");
+        assert_eq!(broken, "\"there is one at most\" does not hold: there are 2");
     }
 }

@@ -141,7 +141,7 @@ impl Sweep {
 }
 
 impl Summary {
-    fn add(&mut self, plan: Plan, report: Report) {
+    pub(crate) fn add(&mut self, plan: Plan, report: Report) {
         self.happenings += report.stats.happenings;
         self.simulated_nanos += u128::from(report.lasted.0);
         self.applied += report.applied;

@@ -1,14 +1,12 @@
 //! One turn of a process: take in everything that is ready, then pull every output. This is the
 //! loop that every host has, with a fault possible at each step of it.
 
-use std::any::Any;
-
 use bytes::BytesMut;
 use synod_core::service::{Input, Outcome, Output};
 use synod_core::wire::{self, Payload};
 use synod_core::{Event, Header, MemberIndex, Message, NodeSet, PeerMisbehaved};
 
-use crate::app::{Answer, Ending};
+use crate::app::{self, Answer, AnyReply, Ending};
 use crate::checkers::{Cursors, Heard, RequestKey};
 use crate::kinds::MessageKind;
 use crate::mischief::{Cause, Gate};
@@ -115,10 +113,12 @@ impl World {
                         process.requests.insert(id, key);
                         self.stats.taken += 1;
                         let boot = process.header.boot;
-                        self.checkers.on_submit(body, member, boot, process.taken);
+                        let is_tagged = self.answers.is_some();
                         self.trace.tell(self.now, member, "submit", key.0, || {
-                            Told::from(format!("{key:?} as {id:?}")).request(key)
+                            let what = if is_tagged { app::describe(&body) } else { String::new() };
+                            Told::from(format!("{key:?} as {id:?} {what}")).request(key)
                         });
+                        self.checkers.on_submit(body, member, boot, process.taken);
                     }
                     Err(rejected) => {
                         self.stats.rejected += 1;
@@ -412,7 +412,7 @@ impl World {
         member: MemberIndex,
         key: Option<RequestKey>,
         outcome: &Outcome<u64>,
-        reply: Option<Box<dyn Any>>,
+        reply: Option<Box<dyn AnyReply>>,
     ) -> Checked {
         let Some(key) = key else {
             return Err(Violation::new(
@@ -427,7 +427,13 @@ impl World {
         };
         self.stats.outcomes[place] += 1;
         self.trace.tell(self.now, member, "outcome", key.0, || {
-            Told::from(format!("{key:?} {outcome:?}")).request(key)
+            Told::from(match (&reply, outcome) {
+                (Some(reply), Outcome::Applied { slot, .. }) => {
+                    format!("{key:?} applied in slot {slot}: {reply:?}")
+                }
+                (_, outcome) => format!("{key:?} {outcome:?}"),
+            })
+            .request(key)
         });
         self.checkers.on_outcome(key, heard)?;
         let Some(answers) = &mut self.answers else { return Ok(()) };

@@ -387,7 +387,7 @@ impl Fleet {
 }
 
 /// The client number of those who do not wait.
-const PASSER: u32 = u32::MAX;
+pub const PASSER: u32 = u32::MAX;
 
 /// No run has so many sessions.
 pub const SESSIONS_MAX: u64 = 1 << 10;

@@ -78,10 +78,22 @@ pub trait Crowd {
     }
 }
 
+/// A reply of any type.
+pub trait AnyReply: fmt::Debug {
+    /// The reply itself.
+    fn whatever(&self) -> &dyn Any;
+}
+
+impl<R: fmt::Debug + 'static> AnyReply for R {
+    fn whatever(&self) -> &dyn Any {
+        self
+    }
+}
+
 /// What became of a request.
 pub enum Ending {
     /// It was applied; this is the reply.
-    Applied(Box<dyn Any>),
+    Applied(Box<dyn AnyReply>),
     /// It was not applied, and will not be.
     Refused(Why),
     /// It may have been applied, or may be later.
@@ -130,6 +142,15 @@ impl Tag {
         body
     }
 
+    /// The tag of the body of a request, if it has one.
+    #[must_use]
+    pub fn of(body: &[u8]) -> Option<Self> {
+        let (client, rest) = body.split_first_chunk()?;
+        let (serial, _operation) = rest.split_first_chunk()?;
+        let (client, serial) = (u32::from_le_bytes(*client), u32::from_le_bytes(*serial));
+        Some(Self { client, serial })
+    }
+
     /// The operation in the body of a request. A body too short for a tag holds an empty one.
     #[must_use]
     pub fn strip(body: &[u8]) -> &[u8] {
@@ -142,7 +163,7 @@ impl Ending {
     #[must_use]
     pub fn reply<R: 'static>(&self) -> Option<&R> {
         match self {
-            Self::Applied(reply) => reply.downcast_ref(),
+            Self::Applied(reply) => reply.as_ref().whatever().downcast_ref(),
             Self::Refused(_) | Self::Unknown => None,
         }
     }
@@ -151,7 +172,7 @@ impl Ending {
 impl fmt::Debug for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Applied(_) => f.write_str("Applied"),
+            Self::Applied(reply) => write!(f, "Applied({reply:?})"),
             Self::Refused(why) => write!(f, "Refused({why:?})"),
             Self::Unknown => f.write_str("Unknown"),
         }
@@ -182,6 +203,23 @@ impl fmt::Display for Tally {
     }
 }
 
+/// Whose request this is, and what it asks for, in a line of a trace.
+#[must_use]
+pub fn describe(body: &[u8]) -> String {
+    let whose = match Tag::of(body) {
+        Some(Tag { client: fleet::PASSER, serial }) => format!("of passer {serial}"),
+        Some(Tag { client, serial }) => format!("{serial} of client {client}"),
+        None => "of nobody".into(),
+    };
+    let operation = Tag::strip(body);
+    let shown = &operation[..operation.len().min(SHOWN)];
+    let dots = if shown.len() < operation.len() { "…" } else { "" };
+    format!("{whose}: \"{}{dots}\"", shown.escape_ascii())
+}
+
+/// How many bytes of an operation a trace shows.
+const SHOWN: usize = 32;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,5 +232,10 @@ mod tests {
         assert_eq!(Tag::strip(&one), b"same");
         assert_eq!(Tag::strip(&two), b"same");
         assert_eq!(Tag::strip(b"short"), b"");
+        assert_eq!(Tag::of(&one), Some(Tag { client: 1, serial: 2 }));
+        assert_eq!(Tag::of(b"short"), None);
+        assert_eq!(describe(&one), "2 of client 1: \"same\"");
+        let long = Tag { client: fleet::PASSER, serial: 9 }.body(&[0; 40]);
+        assert!(describe(&long).ends_with("\\x00…\""), "{}", describe(&long));
     }
 }

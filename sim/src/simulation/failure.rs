@@ -1,0 +1,118 @@
+//! A seed that failed, told to the one who wrote the state machine.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fmt, fs};
+
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::shrink::{Budget, Runner, Size, shrink_with};
+use crate::swarm::Report;
+use crate::trace::{Lines, rename};
+use crate::violation::Violation;
+
+/// A run that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Its seed.
+    pub seed: u64,
+    /// What went wrong in it.
+    pub violation: Violation,
+    /// The smallest run found that fails in the same way.
+    pub plan: Plan,
+    /// The options of that run.
+    pub options: Options,
+    /// How large the first run was, and how large the smallest is.
+    pub sizes: (Size, Size),
+    /// The end of the smallest run.
+    pub tail: Vec<String>,
+    /// The plan, in a file.
+    pub plan_file: Option<PathBuf>,
+    /// The test that runs it, when there is one.
+    pub test: Option<String>,
+}
+
+impl Failure {
+    /// Makes the run of `plan`, which fails, small, and looks at it closely.
+    pub(super) fn of(
+        plan: &Plan,
+        violation: Violation,
+        runner: Runner<'_>,
+        shrink_for: Duration,
+    ) -> Self {
+        let budget = Budget { runs: RUNS_MAX, lasts: shrink_for };
+        let shrunk = if shrink_for.is_zero() {
+            None
+        } else {
+            shrink_with(plan, budget, runner, &mut |_, _| {}).ok()
+        };
+        let seed = plan.seed;
+        let small = shrunk.as_ref().map_or(plan, |shrunk| &shrunk.plan).clone();
+        let report = runner(small.options(), Lines::Keep, &mut |_| true);
+        let size = Size::of(&report);
+        let thread = std::thread::current();
+        let test = thread.name().filter(|name| *name != "main").map(str::to_owned);
+        let name = format!("{}-{seed}", test.as_deref().unwrap_or("seed").replace("::", "-"));
+        Self {
+            seed,
+            violation,
+            sizes: (shrunk.map_or(size, |shrunk| shrunk.before), size),
+            tail: tail(&report),
+            plan_file: folder().and_then(|folder| write(&folder, &name, &small)),
+            plan: small,
+            options: report.options,
+            test,
+        }
+    }
+}
+
+/// The end of a run: what happened to the cluster, without the beats.
+fn tail(report: &Report) -> Vec<String> {
+    let lines = report.events.iter().filter(|event| !event.told.text.contains(" beat "));
+    let lines: Vec<String> = lines.map(|event| rename(&event.to_string(), &report.ids)).collect();
+    lines[lines.len().saturating_sub(TAIL)..].to_vec()
+}
+
+/// Where files go: beside what the build of this program made.
+fn folder() -> Option<PathBuf> {
+    let program = env::current_exe().ok()?;
+    let folder = program.parent()?.parent()?.join("synod-sim-failures");
+    fs::create_dir_all(&folder).ok()?;
+    Some(folder)
+}
+
+/// Writes a plan into a file. A failure is told all the same when that fails.
+fn write(folder: &Path, name: &str, plan: &Plan) -> Option<PathBuf> {
+    let file = folder.join(name).with_extension("plan");
+    fs::write(&file, plan.to_string()).ok()?;
+    Some(file)
+}
+
+/// A story in short, and how to see more of it.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, violation, sizes: (before, after), options, .. } = self;
+        writeln!(f, "seed {seed} fails\n\n  {violation}\n")?;
+        writeln!(f, "as drawn:   {before}")?;
+        writeln!(f, "made small: {after}\n")?;
+        writeln!(f, "how it ends ({} members, {:?}):", options.nodes, options.quorums)?;
+        for line in &self.tail {
+            writeln!(f, "  {line}")?;
+        }
+        let test =
+            self.test.as_deref().map_or_else(String::new, |test| format!(" cargo test {test}"));
+        writeln!(f, "\nrun it again:       SYNOD_SIM_SEED={seed}{test}")?;
+        if let Some(file) = &self.plan_file {
+            writeln!(f, "the small run:      SYNOD_SIM_PLAN={}{test}", file.display())?;
+        }
+        write!(f, "with every event:   SYNOD_SIM_TRACE=1 before either")
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// How many runs the search for a smaller one takes at most.
+const RUNS_MAX: u64 = 2_000;
+
+/// How much of the trace is shown.
+const TAIL: usize = 20;
