@@ -1,10 +1,11 @@
 //! A seed that failed, told to the one who wrote the state machine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fmt, fs};
 
 use crate::options::Options;
+use crate::picture;
 use crate::plan::Plan;
 use crate::shrink::{Budget, Runner, Size, shrink_with};
 use crate::swarm::Report;
@@ -18,6 +19,8 @@ pub struct Failure {
     pub seed: u64,
     /// What went wrong in it.
     pub violation: Violation,
+    /// What goes wrong in the smallest run: the same property, elsewhere perhaps.
+    pub small_violation: Violation,
     /// The smallest run found that fails in the same way.
     pub plan: Plan,
     /// The options of that run.
@@ -28,6 +31,8 @@ pub struct Failure {
     pub tail: Vec<String>,
     /// The plan, in a file.
     pub plan_file: Option<PathBuf>,
+    /// The picture of the smallest run, in a file.
+    pub picture_file: Option<PathBuf>,
     /// The test that runs it, when there is one.
     pub test: Option<String>,
 }
@@ -55,12 +60,14 @@ impl Failure {
         let name = format!("{}-{seed}", test.as_deref().unwrap_or("seed").replace("::", "-"));
         Self {
             seed,
-            violation,
+            small_violation: report.violation.clone().unwrap_or_else(|| violation.clone()),
             sizes: (shrunk.map_or(size, |shrunk| shrunk.before), size),
             tail: tail(&report),
-            plan_file: folder().and_then(|folder| write(&folder, &name, &small)),
+            plan_file: write(&name, "plan", &small.to_string()),
+            picture_file: write(&name, "html", &picture::page(&name, &report, &small.to_string())),
             plan: small,
             options: report.options,
+            violation,
             test,
         }
     }
@@ -81,10 +88,10 @@ fn folder() -> Option<PathBuf> {
     Some(folder)
 }
 
-/// Writes a plan into a file. A failure is told all the same when that fails.
-fn write(folder: &Path, name: &str, plan: &Plan) -> Option<PathBuf> {
-    let file = folder.join(name).with_extension("plan");
-    fs::write(&file, plan.to_string()).ok()?;
+/// Writes a file. A failure is told all the same when that fails.
+fn write(name: &str, kind: &str, text: &str) -> Option<PathBuf> {
+    let file = folder()?.join(format!("{name}.{kind}"));
+    fs::write(&file, text).ok()?;
     Some(file)
 }
 
@@ -95,15 +102,19 @@ impl fmt::Display for Failure {
         writeln!(f, "seed {seed} fails\n\n  {violation}\n")?;
         writeln!(f, "as drawn:   {before}")?;
         writeln!(f, "made small: {after}\n")?;
-        writeln!(f, "how it ends ({} members, {:?}):", options.nodes, options.quorums)?;
+        writeln!(f, "how the small one ends ({} members, {:?}):", options.nodes, options.quorums)?;
         for line in &self.tail {
             writeln!(f, "  {line}")?;
         }
+        writeln!(f, "  {}", self.small_violation)?;
         let test =
             self.test.as_deref().map_or_else(String::new, |test| format!(" cargo test {test}"));
         writeln!(f, "\nrun it again:       SYNOD_SIM_SEED={seed}{test}")?;
         if let Some(file) = &self.plan_file {
             writeln!(f, "the small run:      SYNOD_SIM_PLAN={}{test}", file.display())?;
+        }
+        if let Some(file) = &self.picture_file {
+            writeln!(f, "its picture:        {}", file.display())?;
         }
         write!(f, "with every event:   SYNOD_SIM_TRACE=1 before either")
     }
