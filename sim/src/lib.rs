@@ -38,6 +38,7 @@ pub mod mischief;
 pub mod near;
 pub mod nemesis;
 pub mod network;
+pub mod nightly;
 pub mod node;
 pub mod options;
 pub mod panics;

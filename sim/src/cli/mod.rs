@@ -6,6 +6,7 @@ mod arguments;
 mod picture;
 mod progress;
 mod replay;
+mod report;
 mod run;
 mod shrink;
 
@@ -16,10 +17,20 @@ use synod_sim::plan::Plan;
 
 use arguments::{Arguments, Command};
 
+/// Prints a line. Whoever reads may have seen enough and gone away: that is no mistake.
+macro_rules! say {
+    ($($line:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($line)*);
+    }};
+}
+use say;
+
 /// What a command led to: whether everything passed, or the mistake of the caller.
 type Outcome = Result<bool, String>;
 
-static COMMANDS: [Command; 4] = [run::COMMAND, replay::COMMAND, shrink::COMMAND, picture::COMMAND];
+static COMMANDS: [Command; 5] =
+    [run::COMMAND, replay::COMMAND, shrink::COMMAND, picture::COMMAND, report::COMMAND];
 
 /// Does what the arguments say.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
@@ -29,7 +40,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
     };
     if ["help", "--help", "-h"].contains(&name.as_str()) {
         let asked = arguments.get(1).and_then(|name| find(name));
-        println!("{}", asked.map_or_else(overview, Command::help));
+        say!("{}", asked.map_or_else(overview, Command::help));
         return ExitCode::SUCCESS;
     }
     let Some(command) = find(name) else {
@@ -38,7 +49,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
         return ExitCode::from(MISTAKE);
     };
     if arguments[1..].iter().any(|word| word == "--help" || word == "-h") {
-        println!("{}", command.help());
+        say!("{}", command.help());
         return ExitCode::SUCCESS;
     }
     match Arguments::parse(command, &arguments[1..]).and_then(|arguments| (command.act)(&arguments))

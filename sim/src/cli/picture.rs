@@ -7,8 +7,8 @@ use synod_sim::shrink::{self, Budget};
 use synod_sim::trace::Lines;
 use synod_sim::{picture, swarm};
 
-use super::Outcome;
 use super::arguments::{Arguments, Command};
+use super::{Outcome, say};
 
 pub(crate) const COMMAND: Command = Command {
     name: "picture",
@@ -26,19 +26,19 @@ fn picture(arguments: &Arguments) -> Outcome {
         let budget = Budget { runs: 3_000, lasts: Duration::from_secs(300) };
         match shrink::shrink(&plan, budget, &mut |_, _| {}) {
             Ok(shrunk) => {
-                println!("{shrunk}");
+                say!("{shrunk}");
                 plan = shrunk.plan;
             }
-            Err(passes) => println!("{passes}"),
+            Err(passes) => say!("{passes}"),
         }
     }
     let report = swarm::run_caught(plan.options(), Lines::Keep);
-    println!("{report}");
+    say!("{report}");
     let title = format!("seed {}", plan.seed);
     let page = picture::page(&title, &report, &plan.to_string());
     let path = arguments.out(|| format!("seed-{}.html", plan.seed));
     let shown = path.display();
     fs::write(&path, page).map_err(|error| format!("{shown}: {error}"))?;
-    println!("drawn: {shown}, {} events", report.events.len());
+    say!("drawn: {shown}, {} events", report.events.len());
     Ok(report.violation.is_none())
 }

@@ -3,8 +3,8 @@
 use synod_sim::trace::Lines;
 use synod_sim::{steps, story, swarm};
 
-use super::Outcome;
 use super::arguments::{Arguments, Command};
+use super::{Outcome, say};
 
 pub(crate) const COMMAND: Command = Command {
     name: "replay",
@@ -31,31 +31,31 @@ pub(crate) const COMMAND: Command = Command {
 fn replay(arguments: &Arguments) -> Outcome {
     let plan = arguments.plan()?;
     let options = plan.options();
-    println!("{options}\n");
+    say!("{options}\n");
     if arguments.has("--check") {
         return Ok(match steps::compare(&options, &options) {
             Ok((report, steps)) => {
-                println!("{report}\nthe same twice: {steps} steps, and after each the same state");
+                say!("{report}\nthe same twice: {steps} steps, and after each the same state");
                 report.violation.is_none()
             }
             Err(parting) => {
-                println!("{parting}");
+                say!("{parting}");
                 false
             }
         });
     }
     if arguments.has("--trace") {
         let report = swarm::run_caught(options, Lines::Print);
-        println!("{report}");
+        say!("{report}");
         return Ok(report.violation.is_none());
     }
     let report = swarm::run_caught(options, Lines::Keep);
     if arguments.has("--transcript") {
-        println!("{}", story::transcript(&report.events, arguments.has("--beats")));
+        say!("{}", story::transcript(&report.events, arguments.has("--beats")));
     }
     if report.violation.is_some() {
-        println!("What led to it:\n{}\n", story::of(&report));
+        say!("What led to it:\n{}\n", story::of(&report));
     }
-    println!("{report}");
+    say!("{report}");
     Ok(report.violation.is_none())
 }

@@ -7,7 +7,7 @@ use synod_sim::sweep::{self, Failure, Goal, Sweep};
 
 use super::arguments::{Arguments, Command};
 use super::progress::Progress;
-use super::{Outcome, call};
+use super::{Outcome, call, say};
 
 pub(crate) const COMMAND: Command = Command {
     name: "run",
@@ -39,7 +39,7 @@ fn run(arguments: &Arguments) -> Outcome {
         fail_fast: arguments.has("--fail-fast"),
     };
     if let Goal::Time { from, lasts } = &sweep.goal {
-        println!("seeds from {from} on, for {} s", lasts.as_secs());
+        say!("seeds from {from} on, for {} s", lasts.as_secs());
     }
     let progress = Progress::new(sweep.goal.clone(), arguments.has("--quiet"));
     let summary = sweep.run(&|done, failed, failure| {
@@ -50,22 +50,22 @@ fn run(arguments: &Arguments) -> Outcome {
         progress.tell(done, failed);
     });
     progress.clear();
-    println!("{summary}\n{}\n", summary.speed(progress.elapsed()));
-    println!("{}", sweep::contracts());
-    println!("{}\n", summary.coverage);
+    say!("{summary}\n{}\n", summary.speed(progress.elapsed()));
+    say!("{}", sweep::contracts());
+    say!("{}\n", summary.coverage);
     let is_plain = sweep.plan == Plan::default();
     let is_large = summary.seeds() >= sweep::SEEDS_FOR_CONTRACTS;
     let untested = if is_plain && is_large { sweep::untested() } else { Vec::new() };
     if !untested.is_empty() {
         let seeds = summary.seeds();
-        println!("failed: {seeds} seeds never put to the test: {}", untested.join(", "));
+        say!("failed: {seeds} seeds never put to the test: {}", untested.join(", "));
     }
-    println!("{} passed, {} failed", summary.passed, summary.failures.len());
+    say!("{} passed, {} failed", summary.passed, summary.failures.len());
     Ok(summary.failures.is_empty() && untested.is_empty())
 }
 
 /// How much the command line asks for.
-fn goal(arguments: &Arguments) -> Result<Option<Goal>, String> {
+pub(super) fn goal(arguments: &Arguments) -> Result<Option<Goal>, String> {
     match (arguments.seeds()?, arguments.lasts()?) {
         (Some(_), Some(_)) => Err("`--seeds` or a time, not both".into()),
         (Some(seeds), None) => Ok(Some(Goal::Seeds(seeds))),
@@ -78,7 +78,7 @@ fn goal(arguments: &Arguments) -> Result<Option<Goal>, String> {
 }
 
 /// A seed that was hardly ever run: it is printed, so that whoever likes can run it again.
-fn any_seed() -> u64 {
+pub(super) fn any_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Small enough to be typed; the microseconds differ from run to run.
     now.as_micros() as u64 % 1_000_000_000 * 1_000
@@ -87,6 +87,9 @@ fn any_seed() -> u64 {
 fn tell(failure: &Failure) {
     let Failure { plan, options, violation } = failure;
     let seed = plan.seed;
-    println!("seed {seed} failed: {violation}\n{options}");
-    println!("  {}", call("replay", plan, " --trace"));
+    say!("seed {seed} failed: {violation}\n{options}");
+    for (command, more) in [("replay", " --trace"), ("shrink", ""), ("picture", " --shrink")] {
+        say!("  {}", call(command, plan, more));
+    }
+    say!();
 }

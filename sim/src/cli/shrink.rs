@@ -9,7 +9,7 @@ use synod_sim::trace::Lines;
 use synod_sim::{story, swarm};
 
 use super::arguments::{Arguments, Command};
-use super::{CARGO, Outcome};
+use super::{CARGO, Outcome, say};
 
 pub(crate) const COMMAND: Command = Command {
     name: "shrink",
@@ -57,11 +57,11 @@ fn shrink(arguments: &Arguments) -> Outcome {
     let path = arguments.out(|| format!("seed-{}.plan", plan.seed));
     let shown = path.display();
     fs::write(&path, shrunk.plan.to_string()).map_err(|error| format!("{shown}: {error}"))?;
-    println!("{shrunk}");
+    say!("{shrunk}");
     let report = swarm::run_caught(shrunk.plan.options(), Lines::Keep);
-    println!("What led to it:\n{}\n", story::of(&report));
-    println!("written to {shown}");
-    println!("  {CARGO} replay --plan {shown} --trace");
-    println!("  {CARGO} picture --plan {shown}");
+    say!("What led to it:\n{}\n", story::of(&report));
+    say!("written to {shown}");
+    say!("  {CARGO} replay --plan {shown} --trace");
+    say!("  {CARGO} picture --plan {shown}");
     Ok(false)
 }
