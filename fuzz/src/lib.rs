@@ -26,6 +26,7 @@ pub mod record;
 pub mod replay;
 pub mod replica;
 pub mod resp;
+pub mod service;
 pub mod shorten;
 pub mod target;
 pub mod wire;

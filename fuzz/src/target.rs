@@ -6,7 +6,7 @@ use arbitrary::{Arbitrary, Unstructured};
 
 use crate::plan::{Many, RecordPlan};
 use crate::shorten::{Story, attempt, shortest};
-use crate::{cluster, log, record, replay, replica, resp, wire};
+use crate::{cluster, log, record, replay, replica, resp, service, wire};
 
 /// A target, as cargo-fuzz names it.
 #[derive(Clone, Copy)]
@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const ALL: [Target; 11] = [
+pub const ALL: [Target; 12] = [
     Target {
         name: "wire_bytes",
         run: |bytes| of_kind(wire::bytes(bytes) > 0, bytes.get(7)),
@@ -102,6 +102,13 @@ pub const ALL: [Target; 11] = [
         tell: |bytes| format!("{bytes:?}"),
         make: |chance| make(chance, |case: resp::Case| case.talk()),
         longest: 512,
+    },
+    Target {
+        name: "service",
+        run: |bytes| run(bytes, |case| service::service(case).bits()),
+        tell: |bytes| tell_story(bytes, service::service),
+        make: <[u8]>::to_vec,
+        longest: 2048,
     },
     Target {
         name: "cluster",

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bolero::check;
 use synod_fuzz::plan::{Many, RecordPlan};
 use synod_fuzz::shorten::{Story, attempt, shortest};
-use synod_fuzz::{cluster, log, record, replay, replica, resp, wire};
+use synod_fuzz::{cluster, log, record, replay, replica, resp, service, wire};
 
 /// Inputs per target.
 const ITERATIONS: usize = 20_000;
@@ -241,4 +241,32 @@ fn no_schedule_makes_a_cluster_disagree_or_stop() {
     wiped.assert("a disk replaced");
     second_leader.assert("a second leader");
     applied.assert("several requests applied");
+}
+
+#[test]
+fn every_request_of_a_lone_service_has_one_true_outcome_in_time() {
+    let [applied, refused, unknown, rejected] = [const { Reached::none() }; 4];
+    let [forwarded, took, restarted] = [const { Reached::none() }; 3];
+    check!()
+        .with_iterations(ITERATIONS / 10)
+        .with_shrink_time(Duration::ZERO)
+        .with_max_len(2048)
+        .with_arbitrary::<service::Case>()
+        .for_each(|case| {
+            let reached = tell(case, service::service);
+            applied.count(reached.applied);
+            refused.count(reached.refused);
+            unknown.count(reached.unknown);
+            rejected.count(reached.rejected);
+            forwarded.count(reached.forwarded);
+            took.count(reached.took_from_a_peer);
+            restarted.count(reached.restarted);
+        });
+    applied.assert("a request applied");
+    refused.assert("a request refused");
+    unknown.assert("a request in doubt");
+    rejected.assert("a request rejected");
+    forwarded.assert("a forward");
+    took.assert("requests of a peer taken");
+    restarted.assert("a restart");
 }

@@ -7,10 +7,10 @@
 //! Made-up numbers alone would never get past the first judgement, so most of what is said is
 //! close to what the replica has: its next slot, the ballot it promised, the one above.
 
-mod disk;
+pub(crate) mod disk;
 mod lone;
-mod said;
-mod watch;
+pub(crate) mod said;
+pub(crate) mod watch;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 
