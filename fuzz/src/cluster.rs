@@ -321,11 +321,6 @@ impl Drive {
             let now = self.t.world().now();
             self.t.world().pause(at, now);
             let node = self.t.world().node(at);
-            if node.wiped {
-                // It waits to be admitted again, and may know a ballot that nobody else knows.
-                self.t.crash(at);
-                continue;
-            }
             let failed = node.process.as_ref().is_some_and(|process| process.log_failed);
             if failed || node.disk.is_failing() {
                 self.t.crash(at);

@@ -342,8 +342,10 @@ impl Lone {
             }
             Op::Hear { from, said } => self.hear(*from, said),
             Op::Forward { from, stale, number, after, run } => {
-                let (ballot, number) = (self.ballot(*stale), u64::from(*number));
-                let (after, requests) = (u64::from(*after % 16), run.bytes());
+                // Mostly the first, and the first of a leadership that is not over.
+                let (ballot, number) =
+                    (self.ballot(*stale && *number > 127), 1 + u64::from(number % 4));
+                let (after, requests) = (u64::from(after % 4), run.bytes());
                 let message = ServiceMessage::Forward { ballot, number, after, requests };
                 self.hear_service(*from, message);
             }
@@ -384,7 +386,7 @@ impl Lone {
 
     fn submit(&mut self, len: usize, exclusive: bool, patience: Option<u8>, here: Option<bool>) {
         self.submitted += 1;
-        let mut body = self.submitted.to_le_bytes().to_vec();
+        let mut body = self.submitted.to_be_bytes().to_vec();
         body.resize(body.len() + len, b's');
         let mut request = Request::new(body.into());
         request.exclusive = exclusive;
@@ -420,6 +422,8 @@ impl Lone {
                 let journal = self.service.machine();
                 let lied = journal.bodies.iter().find(|body| self.refused.contains(*body));
                 assert_eq!(lied, None, "A1: refused for certain, and applied");
+                let of_a_peer = |body: &Bytes| body.first() == Some(&b'f');
+                self.reached.took_from_a_peer |= journal.bodies.iter().any(of_a_peer);
                 return;
             }
         }
@@ -428,7 +432,6 @@ impl Lone {
 
     fn step(&mut self) -> bool {
         let header = self.service.replica().header();
-        let leads = self.service.replica().leader_node() == Some(NODE);
         let Some(output) = self.service.poll() else { return false };
         match output {
             Output::Persist { id, record } => {
@@ -456,9 +459,7 @@ impl Lone {
                     Payload::Service(ServiceMessage::Forward { .. }) => {
                         self.reached.forwarded = true;
                     }
-                    Payload::Service(ServiceMessage::Taken { last, .. }) => {
-                        self.reached.took_from_a_peer |= leads && *last > 0;
-                    }
+                    Payload::Service(ServiceMessage::Taken { .. }) => {}
                 }
             }
             Output::ReadBack { from, end } => {
