@@ -4,14 +4,16 @@
 //! the service is judged: each request has one outcome, a true one and in time; the state machine
 //! is handed decrees in order, and no ballot goes back; the limits hold.
 
+mod journal;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use bytes::{BufMut, Bytes, BytesMut};
 use synod_core::service::{
-    At, Input, Outcome, Output, Request, RequestId, Service, ServiceConfig, ServiceLimits,
-    ServiceMessage, StateMachine,
+    Input, Outcome, Output, Request, RequestId, Service, ServiceConfig, ServiceLimits,
+    ServiceMessage,
 };
 use synod_core::wire::{self, Decoder, Payload};
 use synod_core::{
@@ -25,6 +27,7 @@ use crate::replica::disk::Disk;
 use crate::replica::said::{Scene, incarnation_of};
 use crate::replica::watch::Watch;
 use crate::shorten::Story;
+use journal::Journal;
 
 /// A life of a lone service.
 #[derive(Clone, Debug, Arbitrary)]
@@ -161,43 +164,6 @@ impl RunPlan {
             out.put_bytes(b'f', len);
         }
         out.freeze()
-    }
-}
-
-/// What the state machine was handed.
-#[derive(Clone, Debug, Default)]
-struct Journal {
-    durable: bool,
-    last: Option<At>,
-    open: Option<At>,
-    bodies: Vec<Bytes>,
-}
-
-impl StateMachine for Journal {
-    type Reply = usize;
-
-    fn apply(&mut self, at: At, request: &[u8]) -> usize {
-        assert_eq!(self.open, Some(at), "within its decree");
-        self.bodies.push(Bytes::copy_from_slice(request));
-        self.bodies.len() - 1
-    }
-
-    fn before_decree(&mut self, at: At) {
-        assert_eq!(self.open, None, "one decree at a time");
-        if let Some(last) = self.last {
-            assert!(at.slot > last.slot, "slots grow: {at:?} behind {last:?}");
-            assert!(at.ballot >= last.ballot, "A10: no ballot goes back: {at:?} behind {last:?}");
-        }
-        self.open = Some(at);
-    }
-
-    fn after_decree(&mut self, at: At) {
-        assert_eq!(self.open.take(), Some(at));
-        self.last = Some(at);
-    }
-
-    fn applied(&self) -> Option<At> {
-        self.last.filter(|_| self.durable)
     }
 }
 
