@@ -173,6 +173,21 @@ fn lost_leadership_is_told_after_the_outcomes() {
     assert!(t.service(0).is_drained());
 }
 
+/// A submit may be the first thing that a leader hears after it was stopped for long. It looks at
+/// the clock when it is to propose, and leads no more: its caller is told in the same turn.
+#[test]
+fn a_leader_that_notices_its_end_while_it_proposes_tells_its_callers_at_once() {
+    let mut t = Cluster::with(3, without_forwarding);
+    t.elect();
+    t.run_until(|t| t.service(0).machine().decrees.len() == 1);
+    t.members[0].told.clear();
+    t.now = t.now.after(ms(5_000));
+    let id = t.submit(0, "late");
+    t.drain(0);
+    assert_eq!(t.members[0].told, [Told::Outcome(id), Told::Leader(None)]);
+    assert_eq!(t.outcome(0, id), Some(Outcome::Refused(Why::NotLeader(None))));
+}
+
 #[test]
 fn shutting_down_refuses_what_is_queued_and_waits_for_the_rest() {
     let mut t = Cluster::with(3, |config| {

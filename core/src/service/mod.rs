@@ -289,6 +289,10 @@ impl<M: StateMachine> Service<M> {
                 self.settle();
             }
             self.propose_what_piled_up();
+            if self.must_settle() {
+                // The replica looked at the clock when it was asked to propose, and leads no more.
+                continue;
+            }
             if let Some((to, message)) = self.pop_message() {
                 return Some(Output::Send { to, payload: Payload::Service(message) });
             }
