@@ -73,9 +73,10 @@ impl Failure {
     }
 }
 
-/// The end of a run: what happened to the cluster, without the beats.
+/// The end of a run: what was asked for, what came of it, and what happened to the members. How
+/// the cluster went about it is in the picture.
 fn tail(report: &Report) -> Vec<String> {
-    let lines = report.events.iter().filter(|event| !event.told.text.contains(" beat "));
+    let lines = report.events.iter().filter(|event| SHOWN.contains(&event.word));
     let lines: Vec<String> = lines.map(|event| rename(&event.to_string(), &report.ids)).collect();
     lines[lines.len().saturating_sub(TAIL)..].to_vec()
 }
@@ -124,6 +125,9 @@ impl std::error::Error for Failure {}
 
 /// How many runs the search for a smaller one takes at most.
 const RUNS_MAX: u64 = 2_000;
+
+/// The events that are shown.
+const SHOWN: [&str; 6] = ["submit", "outcome", "leader", "dies", "starts", "wiped"];
 
 /// How much of the trace is shown.
 const TAIL: usize = 20;
