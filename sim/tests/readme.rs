@@ -2,6 +2,7 @@
 //! the simulator finds its mistake, and nothing is found when that is mended.
 
 #[path = "tickets/lib.rs"]
+#[expect(unreachable_pub, reason = "it is a library of its own in the README")]
 mod tickets;
 
 use synod_sim::Property;
