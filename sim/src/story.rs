@@ -99,6 +99,8 @@ fn weigh(event: &Event, place: usize, count: usize, clues: &Clues, slice: &Slice
         "dies" | "wiped" => 34 + if member { 12 } else { 0 },
         "starts" if event.at > Moment::ZERO => 26 + if member { 12 } else { 0 },
         "fault" => 22,
+        "harm" | "misread" | "swaps" | "refuses" => 22 + if member { 12 } else { 0 },
+        "flood" | "clock" => 10,
         "fails" | "eio" | "blames" => 18 + if member { 10 } else { 0 },
         "heals" => 20,
         "pause" if told.until > Some(event.at) => 12,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use synod_sim::shrink::{self, Budget};
 use synod_sim::trace::Lines;
-use synod_sim::{picture, swarm};
+use synod_sim::{picture, story, swarm};
 
 use super::arguments::{Arguments, Command};
 use super::{Outcome, say};
@@ -33,6 +33,9 @@ fn picture(arguments: &Arguments) -> Outcome {
         }
     }
     let report = swarm::run_caught(plan.options(), Lines::Keep);
+    if report.violation.is_some() {
+        say!("What led to it:\n{}\n", story::of(&report));
+    }
     say!("{report}");
     let title = format!("seed {}", plan.seed);
     let page = picture::page(&title, &report, &plan.to_string());

@@ -1,22 +1,67 @@
 // The space-time diagram: a lane for each member, time downward.
 "use strict";
 
-const GUTTER = 92, HEAD = 40, KEEP = 24;
+const GUTTER = 92,
+  HEAD = 40,
+  KEEP = 24;
 const MEMBER_HUES = [214, 28, 152, 330, 268, 186, 48, 4, 100];
 const MARKS = {
-  dies: ["✕", "--red"], starts: ["▲", "--lane"], wiped: ["∅", "--red"], eio: ["!", "--red"],
-  fails: ["!", "--red"], blames: ["?", "--nack"], submit: ["▸", "--accent"],
-  rejects: ["▹", "--soft"], outcome: ["◂", "--accent"], applies: ["•", "--decided"],
-  clock: ["◷", "--soft"], fault: ["⚡", "--red"], heals: ["✚", "--decided"],
+  dies: ["✕", "--red"],
+  starts: ["▲", "--lane"],
+  wiped: ["∅", "--red"],
+  eio: ["!", "--red"],
+  fails: ["!", "--red"],
+  blames: ["?", "--nack"],
+  submit: ["▸", "--accent"],
+  rejects: ["▹", "--soft"],
+  outcome: ["◂", "--accent"],
+  applies: ["•", "--decided"],
+  clock: ["◷", "--soft"],
+  fault: ["⚡", "--red"],
+  heals: ["✚", "--decided"],
+  harm: ["⚡", "--red"],
+  misread: ["⚡", "--red"],
+  swaps: ["⇄", "--red"],
+  flood: ["≋", "--red"],
+  refuses: ["⊘", "--red"],
+  rule: ["◫", "--red"],
 };
-const QUIET = new Set(["sends", "gets", "misses", "write", "synced", "decides", "leader", "cuts",
-  "mends", "clogs", "pause", "stall", "flow"]);
+const QUIET = new Set([
+  "sends",
+  "gets",
+  "misses",
+  "write",
+  "synced",
+  "decides",
+  "leader",
+  "cuts",
+  "mends",
+  "clogs",
+  "clog",
+  "pause",
+  "stall",
+  "flow",
+  "slow",
+  "stranger",
+]);
 
 function makeView(model, canvas) {
   const view = {
-    model, canvas, ctx: canvas.getContext("2d"), top: 0, scale: 1, even: true,
-    hidden: new Set(["beat"]), members: new Set(), filter: null, pin: null, near: null,
-    hits: [], colours: {}, width: 0, height: 0,
+    model,
+    canvas,
+    ctx: canvas.getContext("2d"),
+    top: 0,
+    scale: 1,
+    even: true,
+    hidden: new Set(["beat"]),
+    members: new Set(),
+    filter: null,
+    pin: null,
+    near: null,
+    hits: [],
+    colours: {},
+    width: 0,
+    height: 0,
   };
   relayout(view);
   return view;
@@ -35,28 +80,45 @@ function relayout(view) {
     return place;
   });
   view.total = Math.max(place, 1);
-  const along = view.even ? (t) => between(view.times, view.places, t)
-    : (t) => t / Math.max(model.end, 1) * view.total;
+  const along = view.even
+    ? (t) => between(view.times, view.places, t)
+    : (t) => (t / Math.max(model.end, 1)) * view.total;
   view.along = along;
-  view.timeAt = view.even ? (p) => between(view.places, view.times, p)
-    : (p) => p / view.total * model.end;
+  view.timeAt = view.even
+    ? (p) => between(view.places, view.times, p)
+    : (p) => (p / view.total) * model.end;
   for (const e of model.events) e.p = along(e.t);
-  const spans = [model.arrows, model.writes, model.downs, model.pauses, model.stalls, model.leads,
-    model.prepares, model.cuts, model.clogs];
-  for (const span of spans.flat()) { span.p0 = along(span.t0); span.p1 = along(span.t1); }
+  const spans = [
+    model.arrows,
+    model.writes,
+    model.downs,
+    model.pauses,
+    model.stalls,
+    model.leads,
+    model.prepares,
+    model.slows,
+    model.cuts,
+    model.clogs,
+  ];
+  for (const span of spans.flat()) {
+    span.p0 = along(span.t0);
+    span.p1 = along(span.t1);
+  }
   view.chunks = chunked(model.arrows);
   view.writeChunks = chunked(model.writes);
 }
 
 function between(xs, ys, x) {
-  let low = 0, high = xs.length - 1;
+  let low = 0,
+    high = xs.length - 1;
   if (x <= xs[0]) return ys[0];
   if (x >= xs[high]) return ys[high];
   while (high - low > 1) {
     const middle = (low + high) >> 1;
-    if (xs[middle] <= x) low = middle; else high = middle;
+    if (xs[middle] <= x) low = middle;
+    else high = middle;
   }
-  return ys[low] + (ys[high] - ys[low]) * (x - xs[low]) / (xs[high] - xs[low]);
+  return ys[low] + ((ys[high] - ys[low]) * (x - xs[low])) / (xs[high] - xs[low]);
 }
 
 // Spans in the order of their starts, with the latest end of each hundred, to pass over the rest.
@@ -112,19 +174,37 @@ function resize(view) {
 
 function readColours(view) {
   const style = getComputedStyle(document.documentElement);
-  const names = ["back", "panel", "line", "text", "soft", "lane", "down", "red", "shade", "disk",
-    "disk-open", "decided", "pause", "accent", ...view.model.kinds];
+  const names = [
+    "back",
+    "panel",
+    "line",
+    "text",
+    "soft",
+    "lane",
+    "down",
+    "red",
+    "shade",
+    "disk",
+    "disk-open",
+    "decided",
+    "pause",
+    "accent",
+    ...view.model.kinds,
+  ];
   for (const name of names) view.colours[`--${name}`] = style.getPropertyValue(`--${name}`).trim();
   view.dark = document.documentElement.dataset.theme === "dark";
 }
 
 function draw(view) {
   const { ctx, model, width, height, colours } = view;
-  const from = view.top, end = view.top + (height - HEAD) / view.scale;
+  const from = view.top,
+    end = view.top + (height - HEAD) / view.scale;
   view.hits = [];
   view.taken = new Set();
   view.events = model.events.slice(
-    firstAt(model.events, from - 8 / view.scale), firstAt(model.events, end + 8 / view.scale));
+    firstAt(model.events, from - 8 / view.scale),
+    firstAt(model.events, end + 8 / view.scale),
+  );
   ctx.globalAlpha = 1;
   ctx.fillStyle = colours["--back"];
   ctx.fillRect(0, 0, width, height);
@@ -146,10 +226,12 @@ function draw(view) {
 }
 
 function firstAt(events, p) {
-  let low = 0, high = events.length;
+  let low = 0,
+    high = events.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (events[middle].p < p) low = middle + 1; else high = middle;
+    if (events[middle].p < p) low = middle + 1;
+    else high = middle;
   }
   return low;
 }
@@ -185,7 +267,8 @@ function drawGrid(view, from, end) {
   }
   const wanted = view.timeAt(from + 60 / view.scale) - view.timeAt(from);
   let step = 10 ** Math.ceil(Math.log10(Math.max(wanted, 1e3)));
-  if (step / 5 >= wanted) step /= 5; else if (step / 2 >= wanted) step /= 2;
+  if (step / 5 >= wanted) step /= 5;
+  else if (step / 2 >= wanted) step /= 2;
   for (let t = Math.ceil(view.timeAt(from) / step) * step; t <= view.timeAt(end); t += step) {
     line(t, view.along(t));
   }
@@ -199,7 +282,8 @@ function drawCuts(view, from, end) {
     const y0 = Math.max(yOf(view, span.p0), HEAD - 2);
     const y1 = Math.max(Math.min(yOf(view, span.p1), view.height + 2), y0 + 2);
     const step = span.peer > span.m ? 1 : -1;
-    const a = xOf(view, span.m), b = xOf(view, span.m + step);
+    const a = xOf(view, span.m),
+      b = xOf(view, span.m + step);
     ctx.globalAlpha = pattern ? 0.06 : 0.11;
     ctx.fillStyle = colours[pattern ? "--soft" : "--shade"];
     if (Math.abs(span.peer - span.m) === 1) {
@@ -208,8 +292,14 @@ function drawCuts(view, from, end) {
     const x = a + step * (13 + 3 * Math.abs(span.peer - span.m));
     ctx.globalAlpha = pattern ? 0.5 : 0.75;
     ctx.fillRect(x - 1, y0, 2, y1 - y0);
-    view.hits.push({ x, y: (y0 + y1) / 2, half: (y1 - y0) / 2, e: span.e, span,
-      text: `${pattern ? "clogged" : "cut"}: m${span.m} → m${span.peer}` });
+    view.hits.push({
+      x,
+      y: (y0 + y1) / 2,
+      half: (y1 - y0) / 2,
+      e: span.e,
+      span,
+      text: `${pattern ? "clogged" : "cut"}: m${span.m} → m${span.peer}`,
+    });
   };
   model.clogs.forEach((span) => shade(span, true));
   model.cuts.forEach((span) => shade(span, false));
@@ -223,7 +313,8 @@ function drawLanes(view, from, end) {
   const { ctx, colours, model, height } = view;
   const box = (span, dx, w, style, alpha) => {
     if (span.p1 < from || span.p0 > end) return;
-    const y0 = Math.max(yOf(view, span.p0), -9), y1 = Math.min(yOf(view, span.p1), height + 9);
+    const y0 = Math.max(yOf(view, span.p0), -9),
+      y1 = Math.min(yOf(view, span.p1), height + 9);
     ctx.globalAlpha = alpha;
     ctx.fillStyle = style;
     ctx.fillRect(xOf(view, span.m) + dx, y0, w, Math.max(y1 - y0, 1.5));
@@ -251,12 +342,17 @@ function drawLanes(view, from, end) {
     if (span.p1 < from || span.p0 > end) continue;
     ctx.globalAlpha = 0.9;
     ctx.strokeStyle = memberColour(view, span.m, 1);
-    const y0 = Math.max(yOf(view, span.p0), -9), y1 = Math.min(yOf(view, span.p1), height + 9);
+    const y0 = Math.max(yOf(view, span.p0), -9),
+      y1 = Math.min(yOf(view, span.p1), height + 9);
     ctx.strokeRect(xOf(view, span.m) - 9, y0, 18, Math.max(y1 - y0, 2));
     hitSpan(view, span, `prepares ${span.ballot}`);
   }
   ctx.setLineDash([]);
   for (const span of model.leads) hitSpan(view, span, `leads ${span.ballot}`);
+  for (const span of model.slows) {
+    box(span, -4, 8, colours["--pause"], 0.35);
+    hitSpan(view, span, "slow");
+  }
   for (const span of model.pauses) {
     box(span, -5, 10, colours["--pause"], 0.75);
     hitSpan(view, span, `stopped for ${ms(span.t1 - span.t0)}`);
@@ -267,7 +363,8 @@ function drawLanes(view, from, end) {
 }
 
 function hitSpan(view, span, text) {
-  const y0 = yOf(view, span.p0), y1 = yOf(view, span.p1);
+  const y0 = yOf(view, span.p0),
+    y1 = yOf(view, span.p1);
   if (y1 < 0 || y0 > view.height) return;
   view.hits.push({ x: xOf(view, span.m), y: (y0 + y1) / 2, half: (y1 - y0) / 2, e: span.e, text });
 }
@@ -297,22 +394,47 @@ function drawWrites(view, from, end, labels) {
   if (view.hidden.has("disk")) return;
   for (const w of visible(view.writeChunks, from, end)) {
     const x = xOf(view, w.m) + 12 + w.row * 5;
-    const y0 = yOf(view, w.p0), y1 = yOf(view, w.p1);
+    const y0 = yOf(view, w.p0),
+      y1 = yOf(view, w.p1);
     ctx.globalAlpha = strength(view, w.e) * 0.9;
     ctx.fillStyle = colours[w.how === "synced" ? "--disk" : "--disk-open"];
     ctx.fillRect(x, y0, 3.5, Math.max(y1 - y0, 1.5));
     if (w.how === "lost" && y1 < view.height) {
       glyph(view, "✕", x + 2, y1, colours["--red"], 9);
     }
-    view.hits.push({ x: x + 2, y: (y0 + y1) / 2, half: (y1 - y0) / 2, e: w.e, text:
-      w.how === "synced" ? `durable after ${ms(w.t1 - w.t0)}` : w.how === "lost"
-        ? "lost in the crash, or part of it" : "not durable at the end" });
-    const text = w.e.text.replace(/^⇒ /, "").replace(/promised=/, "p=").replace(/decided=/, "d=");
+    view.hits.push({
+      x: x + 2,
+      y: (y0 + y1) / 2,
+      half: (y1 - y0) / 2,
+      e: w.e,
+      text:
+        w.how === "synced"
+          ? `durable after ${ms(w.t1 - w.t0)}`
+          : w.how === "lost"
+            ? "lost in the crash, or part of it"
+            : "not durable at the end",
+    });
+    const text = writeLabel(w.e);
     if (view.events.length < 40 + view.height / 2) {
-      labels.push({ x: x + 7, y: y0 + 1, text, rank: 2, colour: "--disk", alpha: strength(view, w.e),
-        most: view.lane * 0.42 });
+      labels.push({
+        x: x + 7,
+        y: y0 + 1,
+        text,
+        rank: 2,
+        colour: "--disk",
+        alpha: strength(view, w.e),
+        most: view.lane * 0.42,
+      });
     }
   }
+}
+
+// `⇒ w4 promised=3.m0 decided=1 accepted [2=a@3.m0]` is `w4 [2=a@3.m0]`.
+function writeLabel(e) {
+  const text = e.text.replace(/^⇒ /, "").replace(/Incarnation\((\d{1,4})\d*\)/g, "$1");
+  const body = text.replace(/promised=\S+ decided=\S+ /, "");
+  if (!body.endsWith(" mark")) return body.replace("accepted ", "");
+  return text.replace(" mark", "").replace("promised=", "p=").replace("decided=", "✓");
 }
 
 function glyph(view, sign, x, y, colour, size) {
@@ -339,10 +461,15 @@ function drawArrows(view, from, end, labels) {
 function drawArrow(view, a, alpha, crowd, labels) {
   const { ctx, colours } = view;
   const step = a.to > a.from ? 1 : -1;
-  const x0 = xOf(view, a.from) + step * 3, y0 = yOf(view, a.p0);
-  let x1 = xOf(view, a.to) - step * 3, y1 = yOf(view, a.p1);
+  const x0 = xOf(view, a.from) + step * 3,
+    y0 = yOf(view, a.p0);
+  let x1 = xOf(view, a.to) - step * 3,
+    y1 = yOf(view, a.p1);
   const whole = a.end !== null;
-  if (!whole) { x1 = x0 + (x1 - x0) * 0.3; y1 = y0 + 7; }
+  if (!whole) {
+    x1 = x0 + (x1 - x0) * 0.3;
+    y1 = y0 + 7;
+  }
   const colour = colours[`--${a.kind}`] || colours["--soft"];
   const bold = view.near?.has(a.send) && (!a.end || view.near.has(a.end));
   const plain = crowd > 3 && !bold;
@@ -350,8 +477,13 @@ function drawArrow(view, a, alpha, crowd, labels) {
   ctx.globalAlpha = alpha * (plain ? Math.max(Math.min(2.4 / crowd, 0.8), rare ? 0.7 : 0.1) : 0.9);
   ctx.strokeStyle = colour;
   ctx.lineWidth = bold ? 2.4 : plain ? 0.8 : 1.3;
-  ctx.setLineDash(a.state === "copy" || a.state === "astray" ? [5, 4] : a.end?.harm ? [1.5, 2.5] : []);
-  if (a.to === a.from) { drawLoop(view, a, x0 + 3, y0, y1, plain, labels, alpha); return; }
+  ctx.setLineDash(
+    a.state === "copy" || a.state === "astray" ? [5, 4] : a.end?.harm ? [1.5, 2.5] : [],
+  );
+  if (a.to === a.from) {
+    drawLoop(view, a, x0 + 3, y0, y1, plain, labels, alpha);
+    return;
+  }
   ctx.beginPath();
   ctx.moveTo(x0, y0);
   ctx.lineTo(x1, y1);
@@ -366,8 +498,15 @@ function drawArrow(view, a, alpha, crowd, labels) {
   if (crowd > 1.6 && !bold && !rare) return;
   if (Math.abs(y1 - y0) > 3 * Math.abs(x1 - x0) && whole) return;
   const fall = whole ? "" : ` ${a.send.fate.toLowerCase()}`;
-  labels.push({ line: [x0, y0, x1, y1], angle, step, text: arrowLabel(a) + fall, colour: `--${a.kind}`,
-    alpha, rank: bold ? 8 : a.kind === "beat" ? 1 : 4 });
+  labels.push({
+    line: [x0, y0, x1, y1],
+    angle,
+    step,
+    text: arrowLabel(a) + fall,
+    colour: `--${a.kind}`,
+    alpha,
+    rank: bold ? 8 : a.kind === "beat" ? 1 : 4,
+  });
 }
 
 // A frame that came back to its sender.
@@ -377,12 +516,24 @@ function drawLoop(view, a, x, y0, y1, plain, labels, alpha) {
   ctx.moveTo(x, y0);
   ctx.bezierCurveTo(x + 34, y0, x + 34, y1, x + 4, y1);
   ctx.stroke();
-  view.hits.push({ x: x + 22, y: (y0 + y1) / 2, half: Math.abs(y1 - y0) / 2, e: a.end ?? a.send,
-    text: arrowText(a) });
+  view.hits.push({
+    x: x + 22,
+    y: (y0 + y1) / 2,
+    half: Math.abs(y1 - y0) / 2,
+    e: a.end ?? a.send,
+    text: arrowText(a),
+  });
   if (plain) return;
   head(ctx, x + 4, y1, Math.PI, colours[`--${a.kind}`], 7);
-  labels.push({ x: x + 30, y: (y0 + y1) / 2, text: arrowLabel(a), rank: 3, colour: `--${a.kind}`, alpha,
-    most: view.lane * 0.4 });
+  labels.push({
+    x: x + 30,
+    y: (y0 + y1) / 2,
+    text: arrowLabel(a),
+    rank: 3,
+    colour: `--${a.kind}`,
+    alpha,
+    most: view.lane * 0.4,
+  });
 }
 
 // Kinds of which there are few, and that tell most.
@@ -401,14 +552,22 @@ function head(ctx, x, y, angle, colour, size) {
 // `→ m1 2a 3.m0 from=2 decided=1 [2=a@3.m0]  #7` is `2a 3.m0 2=a`.
 function arrowLabel(a) {
   const text = a.send.text.replace(/^→ m\d+ /, "").replace(/ {2}(#\d+|✗).*$/, "");
-  return text.replace(/@\d+\.m?\d+/g, (ballot) => (ballot.slice(1) === a.send.ballot ? "" : ballot))
-    .replace(/from=\d+ (decided=\d+) (\[.*)$/, "$2 $1").replace("decided=", "d=");
+  return text
+    .replace(/@\d+\.m?\d+/g, (ballot) => (ballot.slice(1) === a.send.ballot ? "" : ballot))
+    .replace(/from=\d+ (decided=\d+) (\[.*)$/, "$2 $1")
+    .replace("decided=", "d=");
 }
 
 function arrowText(a) {
-  const how = { came: "", copy: "a copy of it", missed: "did not get in",
-    astray: `astray: it was for m${a.send.peer}`, lost: "lost on the way",
-    held: "held back", open: "still under way at the end" }[a.state];
+  const how = {
+    came: "",
+    copy: "a copy of it",
+    missed: "did not get in",
+    astray: `astray: it was for m${a.send.peer}`,
+    lost: "lost on the way",
+    held: "held back",
+    open: "still under way at the end",
+  }[a.state];
   const took = a.end ? `${ms(a.t1 - a.t0)} on the way` : "";
   return [took, a.end?.harm ? "damaged" : "", how].filter(Boolean).join(", ");
 }
@@ -418,21 +577,24 @@ function drawMarks(view, labels) {
   const alone = view.events.length < 40 + view.height / 2;
   for (const e of view.events) {
     if (!isShown(view, e)) continue;
-    const x = xOf(view, e.m), y = yOf(view, e.p);
+    const x = xOf(view, e.m),
+      y = yOf(view, e.p);
     const alpha = strength(view, e);
     ctx.globalAlpha = alpha;
     if (e.word === "decides") {
       ctx.fillStyle = colours["--decided"];
       ctx.fillRect(x - 11, y - 1.5, 9, 3);
-      mark(view, labels, e, `decides ${slots(e)}`, "--decided", 5, alone);
+      mark(view, labels, e, `✓ ${slots(e)}`, "--decided", 5, alone);
     } else if (e.word === "leader") {
       mark(view, labels, e, `leader ${e.text}`, "--text", e.text.endsWith("itself") ? 7 : 3, alone);
     } else if (MARKS[e.word] && (alone || e.word === "dies" || e.word === "starts")) {
       const [sign, colour] = MARKS[e.word];
       const big = e.word === "dies" || e.word === "starts" || e.word === "fault";
-      glyph(view, sign, big ? x : x - 7, y, colours[colour], big ? 15 : 10);
+      // Who dies and starts at one moment does it in this order.
+      const below = e.word === "starts" && e.t > 0 ? 11 : 0;
+      glyph(view, sign, big ? x : x - 7, y + below, colours[colour], big ? 15 : 10);
       const text = e.word === "applies" ? "" : `${e.word} ${e.text.replace(/ as RequestId.*/, "")}`;
-      mark(view, labels, e, text, colour, big ? 6 : 2, alone);
+      mark(view, labels, e, text, colour, big ? 6 : 2, alone, below);
     } else if (!QUIET.has(e.word) && alone) {
       glyph(view, "◆", x, y, colours["--soft"], 9);
       mark(view, labels, e, `${e.word} ${e.text}`, "--soft", 3, alone);
@@ -448,14 +610,23 @@ function drawMarks(view, labels) {
   ctx.globalAlpha = 1;
 }
 
-const slots = (e) => (e.end - e.from === 1 ? `slot ${e.from}` : `slots ${e.from}..${e.end}`);
+const slots = (e) => (e.end - e.from === 1 ? `${e.from}` : `${e.from}..${e.end}`);
 
-function mark(view, labels, e, text, colour, rank, alone) {
-  const x = xOf(view, e.m), y = yOf(view, e.p);
+function mark(view, labels, e, text, colour, rank, alone, below = 0) {
+  const x = xOf(view, e.m),
+    y = yOf(view, e.p) + below;
   view.hits.push({ x: x - 6, y, half: 3, e, text: "" });
   if (!text || !alone) return;
-  labels.push({ x: x - 14, y, text, rank, colour, alpha: strength(view, e), left: true,
-    most: view.lane * 0.42 });
+  labels.push({
+    x: x - 14,
+    y,
+    text,
+    rank,
+    colour,
+    alpha: strength(view, e),
+    left: true,
+    most: view.lane * 0.42,
+  });
 }
 
 // A label is drawn where it covers no other; the more important ones come first.

@@ -1,13 +1,30 @@
 // What happened, and what follows from it: messages, writes, lives, leaderships, cuts.
 "use strict";
 
-const FIELDS = ["t", "m", "word", "text", "msg", "kind", "peer", "fate", "harm", "ballot", "from",
-  "end", "write", "req", "until"];
+const FIELDS = [
+  "t",
+  "m",
+  "word",
+  "text",
+  "msg",
+  "kind",
+  "peer",
+  "fate",
+  "harm",
+  "ballot",
+  "from",
+  "end",
+  "write",
+  "req",
+  "until",
+];
 
 function readModel(data) {
   const events = data.events.map((row, i) => {
     const event = { i };
-    FIELDS.forEach((field, place) => { event[field] = row[place] ?? null; });
+    FIELDS.forEach((field, place) => {
+      event[field] = row[place] ?? null;
+    });
     event.word = data.words[event.word];
     if (event.kind !== null) event.kind = data.kinds[event.kind];
     if (event.fate !== null) event.fate = data.fates[event.fate];
@@ -31,7 +48,7 @@ function readArrows(events) {
     if (e.msg === null || e.word === "blames") continue;
     if (!byNumber.has(e.msg)) byNumber.set(e.msg, { send: null, ends: [] });
     const message = byNumber.get(e.msg);
-    if (e.word === "sends") message.send = e;
+    if (e.word === "sends" || e.word === "stranger") message.send = e;
     else message.ends.push(e);
   }
   const arrows = [];
@@ -39,8 +56,14 @@ function readArrows(events) {
     if (!send) continue;
     const base = { kind: send.kind, from: send.m, to: send.peer, t0: send.t, send };
     ends.forEach((end, copy) => {
-      const state = end.word === "misses" ? "missed" : end.m !== send.peer ? "astray"
-        : copy > 0 ? "copy" : "came";
+      const state =
+        end.word === "misses"
+          ? "missed"
+          : end.m !== send.peer
+            ? "astray"
+            : copy > 0
+              ? "copy"
+              : "came";
       arrows.push({ ...base, to: end.m, t1: end.t, end, state });
     });
     if (!ends.length) {
@@ -61,11 +84,14 @@ function readWrites(events, model) {
   const writes = [];
   const close = (m, t, upto, how) => {
     const mine = open.get(m) ?? [];
-    open.set(m, mine.filter((w) => {
-      if (upto !== null && w.e.write > upto.write) return true;
-      Object.assign(w, { t1: t, how, synced: upto });
-      return false;
-    }));
+    open.set(
+      m,
+      mine.filter((w) => {
+        if (upto !== null && w.e.write > upto.write) return true;
+        Object.assign(w, { t1: t, how, synced: upto });
+        return false;
+      }),
+    );
   };
   for (const e of events) {
     if (e.word === "write") {
@@ -88,9 +114,22 @@ function readWrites(events, model) {
 
 // Times in which a member is down, stopped, stalled or leads, and in which a link is cut.
 function readSpans(events, model) {
-  const downs = [], pauses = [], stalls = [], leads = [], prepares = [], cuts = [], clogs = [];
-  const open = { down: new Map(), stall: new Map(), lead: new Map(), prepare: new Map(),
-    cut: new Map() };
+  const slows = [],
+    downs = [],
+    pauses = [],
+    stalls = [],
+    leads = [],
+    prepares = [],
+    cuts = [],
+    clogs = [];
+  const open = {
+    down: new Map(),
+    stall: new Map(),
+    lead: new Map(),
+    prepare: new Map(),
+    cut: new Map(),
+    slow: new Map(),
+  };
   for (let m = 0; m < model.members; m += 1) open.down.set(m, { m, t0: 0 });
   const end = (kind, key, t, into) => {
     const span = open[kind].get(key);
@@ -101,24 +140,38 @@ function readSpans(events, model) {
   for (const e of events) {
     const link = `${e.m} ${e.peer}`;
     switch (e.word) {
-      case "starts": end("down", e.m, e.t, downs); break;
+      case "starts":
+        end("down", e.m, e.t, downs);
+        break;
       case "dies":
         open.down.set(e.m, { m: e.m, t0: e.t, e });
         end("lead", e.m, e.t, leads);
         end("prepare", e.m, e.t, prepares);
         end("stall", e.m, e.t, stalls);
-        pauses.filter((p) => p.m === e.m && p.t1 > e.t).forEach((p) => { p.t1 = e.t; });
+        pauses
+          .filter((p) => p.m === e.m && p.t1 > e.t)
+          .forEach((p) => {
+            p.t1 = e.t;
+          });
         break;
       case "pause":
         if (e.until > e.t) pauses.push({ m: e.m, t0: e.t, t1: Math.min(e.until, model.end), e });
         break;
-      case "stall": open.stall.set(e.m, { m: e.m, t0: e.t, e }); break;
-      case "flow": end("stall", e.m, e.t, stalls); break;
+      case "slow":
+        end("slow", e.m, e.t, slows);
+        if (!e.text.startsWith("by 0 ")) open.slow.set(e.m, { m: e.m, t0: e.t, e });
+        break;
+      case "stall":
+        open.stall.set(e.m, { m: e.m, t0: e.t, e });
+        break;
+      case "flow":
+        end("stall", e.m, e.t, stalls);
+        break;
       case "sends": {
         // It prepares from its 1a on, until it leads, or promises another.
         const before = open.prepare.get(e.m);
         const other = e.ballot !== null && e.ballot !== before?.ballot;
-        if (other && (e.kind === "1a" || e.kind === "1b")) {
+        if (other && (e.kind === "1a" || e.kind === "1b" || e.kind === "2b")) {
           end("prepare", e.m, e.t, prepares);
           if (e.kind === "1a") open.prepare.set(e.m, { m: e.m, t0: e.t, e, ballot: e.ballot });
         }
@@ -126,27 +179,39 @@ function readSpans(events, model) {
       }
       case "leader":
         end("lead", e.m, e.t, leads);
-        if (e.text.endsWith("itself")) end("prepare", e.m, e.t, prepares);
+        end("prepare", e.m, e.t, prepares);
         if (e.text.endsWith("itself")) open.lead.set(e.m, { m: e.m, t0: e.t, e, ballot: e.ballot });
         break;
-      case "cuts": if (!open.cut.has(link)) {
-        open.cut.set(link, { m: e.m, peer: e.peer, t0: e.t, e });
-      } break;
-      case "clogs": clogs.push({ m: e.m, peer: e.peer, t0: e.t, t1: Math.min(e.until, model.end), e });
+      case "cuts":
+        if (!open.cut.has(link)) {
+          open.cut.set(link, { m: e.m, peer: e.peer, t0: e.t, e });
+        }
+        break;
+      case "clogs":
+        clogs.push({ m: e.m, peer: e.peer, t0: e.t, t1: Math.min(e.until, model.end), e });
         break;
       case "mends":
         end("cut", link, e.t, cuts);
-        clogs.filter((c) => c.m === e.m && c.peer === e.peer && c.t1 > e.t)
-          .forEach((c) => { c.t1 = e.t; });
+        clogs
+          .filter((c) => c.m === e.m && c.peer === e.peer && c.t1 > e.t)
+          .forEach((c) => {
+            c.t1 = e.t;
+          });
         break;
     }
   }
-  const kinds = [["down", downs], ["stall", stalls], ["lead", leads], ["prepare", prepares],
-    ["cut", cuts]];
+  const kinds = [
+    ["down", downs],
+    ["stall", stalls],
+    ["lead", leads],
+    ["prepare", prepares],
+    ["cut", cuts],
+    ["slow", slows],
+  ];
   for (const [kind, into] of kinds) {
     for (const key of [...open[kind].keys()]) end(kind, key, model.end, into);
   }
-  return { downs, pauses, stalls, leads, prepares, cuts, clogs };
+  return { slows, downs, pauses, stalls, leads, prepares, cuts, clogs };
 }
 
 // What a process does in one turn happens at one moment: its inputs caused its outputs.
@@ -198,17 +263,27 @@ function causeAndEffect(model, event, depth) {
 
 // `slot:4 ballot:3.m1 m0 2a #17 word`: all must hold. Returns null for an empty filter.
 function readFilter(text, kinds) {
-  const tests = text.trim().toLowerCase().split(/\s+/).filter(Boolean).map((word) => {
-    const [, key, value] = /^(slot|ballot|m|msg|w):?(.*)$/.exec(word) ?? [];
-    if (key === "slot" && /^\d+$/.test(value)) {
-      return (e) => e.from !== null && e.from <= +value && +value < e.end;
-    }
-    if (key === "ballot" && value) return (e) => e.ballot === value;
-    if (key === "m" && /^\d+$/.test(value)) return (e) => e.m === +value || e.peer === +value;
-    if (key === "w" && /^\d+$/.test(value)) return (e) => e.write === +value;
-    if (/^#\d+$/.test(word)) return (e) => e.msg === +word.slice(1);
-    if (kinds.includes(word)) return (e) => e.kind === word;
-    return (e) => e.word.includes(word) || e.text.toLowerCase().includes(word);
-  });
+  const tests = text
+    .trim()
+    .toLowerCase()
+    .split(/\s+/)
+    .filter(Boolean)
+    .map((word) => {
+      const [, key, value] = /^(slot|ballot|m|msg|w):?(.*)$/.exec(word) ?? [];
+      if (key === "slot" && /^\d+$/.test(value)) {
+        // A 2b names the end of what it accepts: the slot before is what is new in it.
+        const end = ` end=${+value + 1}`;
+        return (e) =>
+          e.kind === "2b"
+            ? `${e.text} `.includes(`${end} `)
+            : e.from !== null && e.from <= +value && +value < e.end;
+      }
+      if (key === "ballot" && value) return (e) => e.ballot === value;
+      if (key === "m" && /^\d+$/.test(value)) return (e) => e.m === +value || e.peer === +value;
+      if (key === "w" && /^\d+$/.test(value)) return (e) => e.write === +value;
+      if (/^#\d+$/.test(word)) return (e) => e.msg === +word.slice(1);
+      if (kinds.includes(word)) return (e) => e.kind === word;
+      return (e) => e.word.includes(word) || e.text.toLowerCase().includes(word);
+    });
   return tests.length ? (e) => tests.every((test) => test(e)) : null;
 }

@@ -19,7 +19,10 @@ function redraw() {
 
 function clampView() {
   const rows = (view.height - HEAD) / view.scale;
-  view.top = Math.min(Math.max(view.top, -rows * 0.2), Math.max(view.total - rows * 0.8, -rows * 0.2));
+  view.top = Math.min(
+    Math.max(view.top, -rows * 0.2),
+    Math.max(view.total - rows * 0.8, -rows * 0.2),
+  );
 }
 
 function zoom(factor, y) {
@@ -38,7 +41,7 @@ function pan(pixels) {
 }
 
 function goTo(t, share = 0.5) {
-  view.top = view.along(t) - (view.height - HEAD) * share / view.scale;
+  view.top = view.along(t) - ((view.height - HEAD) * share) / view.scale;
   clampView();
   redraw();
 }
@@ -49,7 +52,7 @@ function goToViolation() {
   if (!view.even) {
     const shown = model.events.filter((e) => isShown(view, e));
     const first = shown[Math.max(shown.length - 40, 0)]?.p ?? 0;
-    view.scale = Math.min((view.height - HEAD) * 0.8 / Math.max(view.total - first, 1e-3), 400);
+    view.scale = Math.min(((view.height - HEAD) * 0.8) / Math.max(view.total - first, 1e-3), 400);
   }
   goTo(model.violation ? model.lasted : model.end, 0.9);
 }
@@ -61,14 +64,16 @@ function fit() {
 }
 
 function again(change) {
-  const middle = view.timeAt(view.top + (view.height - HEAD) * 0.5 / view.scale);
+  const middle = view.timeAt(view.top + ((view.height - HEAD) * 0.5) / view.scale);
   change();
   relayout(view);
   goTo(middle);
 }
 
 function setScale() {
-  again(() => { view.even = !view.even; });
+  again(() => {
+    view.even = !view.even;
+  });
   tellScale();
 }
 
@@ -85,7 +90,8 @@ function setTheme(theme) {
 // Kinds, with how many there are of each.
 function buildKinds() {
   const counts = new Map();
-  for (const e of model.events) if (e.word === "sends") counts.set(e.kind, (counts.get(e.kind) ?? 0) + 1);
+  for (const e of model.events)
+    if (e.word === "sends") counts.set(e.kind, (counts.get(e.kind) ?? 0) + 1);
   const rows = model.kinds.map((kind) => [kind, counts.get(kind) ?? 0, `--${kind}`]);
   rows.push(["disk", model.writes.length, "--disk"]);
   const clients = model.events.filter((e) => CLIENT_WORDS.has(e.word)).length;
@@ -100,9 +106,13 @@ function buildKinds() {
     button.children[1].textContent = kind;
     button.children[2].textContent = count;
     button.title = "click: show or hide; double click: only this";
-    button.onclick = () => { toggle([kind]); };
+    button.onclick = () => {
+      toggle([kind]);
+    };
     button.ondblclick = () => {
-      again(() => { view.hidden = new Set(rows.map((row) => row[0]).filter((k) => k !== kind)); });
+      again(() => {
+        view.hidden = new Set(rows.map((row) => row[0]).filter((k) => k !== kind));
+      });
       tellKinds();
     };
     button.dataset.kind = kind;
@@ -128,7 +138,9 @@ function tellKinds() {
 // The list shows what the filter and the kinds leave.
 let listed = [];
 function refreshList() {
-  listed = model.events.filter((e) => isShown(view, e) && strength({ ...view, near: null }, e) > 0.5);
+  listed = model.events.filter(
+    (e) => isShown(view, e) && strength({ ...view, near: null }, e) > 0.5,
+  );
   $("count").textContent = `${listed.length} of ${model.events.length}`;
   $("spacer").style.height = `${listed.length * 18}px`;
   redraw();
@@ -147,7 +159,10 @@ function drawList() {
     row.style.top = `${(first + place) * 18}px`;
     row.textContent = `${ms(e.t).padStart(14)} m${e.m} ${e.word.padEnd(8)} ${e.text}`;
     row.title = e.text;
-    row.onclick = () => { pin(e); goTo(e.t); };
+    row.onclick = () => {
+      pin(e);
+      goTo(e.t);
+    };
     return row;
   });
   for (const row of [...list.querySelectorAll(".row")]) row.remove();
@@ -161,7 +176,9 @@ function showInList(e) {
 
 // The rows of the list that the picture shows.
 function followList() {
-  const place = listed.findIndex((e) => e.p >= view.top + 0.5 * (view.height - HEAD) / view.scale);
+  const place = listed.findIndex(
+    (e) => e.p >= view.top + (0.5 * (view.height - HEAD)) / view.scale,
+  );
   $("list").scrollTop = (place < 0 ? listed.length : place) * 18 - $("list").clientHeight / 2;
 }
 
@@ -185,7 +202,10 @@ function pin(e) {
       button.onclick = act;
       buttons.append(button);
     };
-    const search = (text) => offer(`only ${text}`, () => { setFilter(text); });
+    const search = (text) =>
+      offer(`only ${text}`, () => {
+        setFilter(text);
+      });
     if (e.from !== null) {
       const last = Math.min(e.end, e.from + 4);
       for (let slot = e.from; slot < last; slot += 1) search(`slot:${slot}`);
@@ -194,9 +214,17 @@ function pin(e) {
     if (e.msg) search(`#${e.msg}`);
     if (e.req !== null) search(e.req);
     const send = e.word === "sends" ? null : e.arrows?.[0]?.send;
-    if (send) offer("to where it was sent", () => { pin(send); goTo(send.t); });
+    if (send)
+      offer("to where it was sent", () => {
+        pin(send);
+        goTo(send.t);
+      });
     const end = e.word === "sends" ? e.arrows?.find((a) => a.end)?.end : null;
-    if (end) offer("to where it came", () => { pin(end); goTo(end.t); });
+    if (end)
+      offer("to where it came", () => {
+        pin(end);
+        goTo(end.t);
+      });
     offer("unpin", () => pin(null));
     box.append(title, what, buttons);
     showInList(e);
@@ -218,8 +246,10 @@ const isVisible = (e) => e.p >= view.top && e.p <= view.top + (view.height - HEA
 
 // The whole run in a strip: how much happens when, who leads, and where the picture is.
 function drawMap() {
-  const canvas = $("map"), ctx = canvas.getContext("2d");
-  const height = view.height, ratio = window.devicePixelRatio || 1;
+  const canvas = $("map"),
+    ctx = canvas.getContext("2d");
+  const height = view.height,
+    ratio = window.devicePixelRatio || 1;
   if (canvas.height !== Math.round(height * ratio)) {
     canvas.width = 18 * ratio;
     canvas.height = Math.round(height * ratio);
@@ -227,33 +257,44 @@ function drawMap() {
   ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
   ctx.fillStyle = view.colours["--panel"];
   ctx.fillRect(0, 0, 18, height);
-  const y = (p) => p / view.total * height;
+  const y = (p) => (p / view.total) * height;
   for (const span of model.leads) {
     ctx.fillStyle = memberColour(view, span.m, 0.7);
     ctx.fillRect(2, y(span.p0), 6, Math.max(y(span.p1) - y(span.p0), 1));
   }
   ctx.fillStyle = view.colours["--shade"];
-  for (const span of model.cuts) ctx.fillRect(10, y(span.p0), 2, Math.max(y(span.p1) - y(span.p0), 1));
-  for (const span of model.downs) ctx.fillRect(13, y(span.p0), 2, Math.max(y(span.p1) - y(span.p0), 1));
+  for (const span of model.cuts)
+    ctx.fillRect(10, y(span.p0), 2, Math.max(y(span.p1) - y(span.p0), 1));
+  for (const span of model.downs)
+    ctx.fillRect(13, y(span.p0), 2, Math.max(y(span.p1) - y(span.p0), 1));
   if (model.violation) ctx.fillRect(0, y(view.along(model.lasted)) - 1, 18, 3);
   ctx.strokeStyle = view.colours["--text"];
-  const tall = Math.max((height - HEAD) / view.scale / view.total * height, 6);
+  const tall = Math.max(((height - HEAD) / view.scale / view.total) * height, 6);
   ctx.strokeRect(0.5, y(view.top) + 0.5, 17, tall);
 }
 
 function hitAt(x, y) {
-  let best = null, least = 7;
+  let best = null,
+    least = 7;
   for (const hit of view.hits) {
-    const away = hit.a ? awayFromLine(hit, x, y)
+    const away = hit.a
+      ? awayFromLine(hit, x, y)
       : Math.hypot(Math.abs(hit.x - x), Math.max(Math.abs(hit.y - y) - hit.half, 0));
-    if (away < least && hit.e && strength(view, hit.e) > 0.2) { least = away; best = hit; }
+    if (away < least && hit.e && strength(view, hit.e) > 0.2) {
+      least = away;
+      best = hit;
+    }
   }
   return best;
 }
 
 function awayFromLine({ x0, y0, x1, y1 }, x, y) {
-  const dx = x1 - x0, dy = y1 - y0;
-  const share = Math.min(Math.max(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy || 1), 0), 1);
+  const dx = x1 - x0,
+    dy = y1 - y0;
+  const share = Math.min(
+    Math.max(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy || 1), 0),
+    1,
+  );
   return Math.hypot(x - x0 - share * dx, y - y0 - share * dy) + 1;
 }
 
@@ -275,7 +316,8 @@ function tell(hit, x, y) {
   tip.append(head);
   line(about.text.replace(/^→ m\d+ /, ""), "");
   line([ms(about.t), text].filter(Boolean).join(" · "), "soft");
-  const wide = tip.offsetWidth, tall = tip.offsetHeight;
+  const wide = tip.offsetWidth,
+    tall = tip.offsetHeight;
   tip.style.left = `${x + 16 + wide > view.width ? Math.max(x - wide - 12, 4) : x + 16}px`;
   tip.style.top = `${y + 16 + tall > view.height ? y - tall - 10 : y + 16}px`;
 }
@@ -283,13 +325,17 @@ function tell(hit, x, y) {
 function listen() {
   const canvas = $("picture");
   let drag = null;
-  canvas.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    const pixels = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
-    if (event.ctrlKey || event.metaKey) zoom(Math.exp(-pixels / 300), event.offsetY);
-    else if (event.shiftKey) pan(pixels || event.deltaX);
-    else zoom(Math.exp(-pixels / 500), event.offsetY);
-  }, { passive: false });
+  canvas.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      const pixels = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
+      if (event.ctrlKey || event.metaKey) zoom(Math.exp(-pixels / 300), event.offsetY);
+      else if (event.shiftKey) pan(pixels || event.deltaX);
+      else zoom(Math.exp(-pixels / 500), event.offsetY);
+    },
+    { passive: false },
+  );
   canvas.addEventListener("pointerdown", (event) => {
     drag = { y: event.clientY, top: view.top, moved: false };
     canvas.setPointerCapture(event.pointerId);
@@ -312,7 +358,10 @@ function listen() {
     const click = drag && !drag.moved;
     drag = null;
     canvas.classList.remove("dragged");
-    if (!click) { followList(); return; }
+    if (!click) {
+      followList();
+      return;
+    }
     if (event.offsetY < HEAD) {
       const m = Math.floor((event.offsetX - GUTTER) / view.lane);
       if (m >= 0 && m < model.members && !view.members.delete(m)) view.members.add(m);
@@ -324,7 +373,7 @@ function listen() {
   canvas.addEventListener("pointerleave", () => tell(null));
   const jump = (event) => {
     if (!event.buttons) return;
-    view.top = event.offsetY / view.height * view.total - (view.height - HEAD) / 2 / view.scale;
+    view.top = (event.offsetY / view.height) * view.total - (view.height - HEAD) / 2 / view.scale;
     clampView();
     followList();
     redraw();
@@ -337,8 +386,14 @@ function listen() {
   $("fit").onclick = fit;
   $("scale").onclick = setScale;
   $("theme").onclick = flipTheme;
-  $("help").onclick = () => { $("keys").hidden = !$("keys").hidden; };
-  window.addEventListener("resize", () => { resize(view); clampView(); redraw(); });
+  $("help").onclick = () => {
+    $("keys").hidden = !$("keys").hidden;
+  };
+  window.addEventListener("resize", () => {
+    resize(view);
+    clampView();
+    redraw();
+  });
   window.addEventListener("keydown", onKey);
 }
 
@@ -347,10 +402,25 @@ function flipTheme() {
 }
 
 const KEYS = [
-  ["+ -, wheel", "zoom", { "+": () => zoom(1.4, view.height / 2), "=": () => zoom(1.4, view.height / 2),
-    "-": () => zoom(1 / 1.4, view.height / 2) }],
-  ["↑ ↓, drag, shift wheel", "pan", { ArrowUp: () => pan(-60), ArrowDown: () => pan(60),
-    PageUp: () => pan(-view.height * 0.8), PageDown: () => pan(view.height * 0.8) }],
+  [
+    "+ -, wheel",
+    "zoom",
+    {
+      "+": () => zoom(1.4, view.height / 2),
+      "=": () => zoom(1.4, view.height / 2),
+      "-": () => zoom(1 / 1.4, view.height / 2),
+    },
+  ],
+  [
+    "↑ ↓, drag, shift wheel",
+    "pan",
+    {
+      ArrowUp: () => pan(-60),
+      ArrowDown: () => pan(60),
+      PageUp: () => pan(-view.height * 0.8),
+      PageDown: () => pan(view.height * 0.8),
+    },
+  ],
   ["Home End", "begin, end", { Home: () => goTo(0, 0), End: () => goTo(model.end, 0.9) }],
   ["v", "the violation", { v: goToViolation }],
   ["f", "the whole run", { f: fit }],
@@ -359,7 +429,16 @@ const KEYS = [
   ["/", "filter", { "/": () => $("filter").focus() }],
   ["b", "heartbeats", { b: () => toggle(["beat"]) }],
   ["d", "dark, light", { d: flipTheme }],
-  ["Esc", "unpin, no filter", { Escape: () => { view.members.clear(); setFilter(""); } }],
+  [
+    "Esc",
+    "unpin, no filter",
+    {
+      Escape: () => {
+        view.members.clear();
+        setFilter("");
+      },
+    },
+  ],
   ["click", "pin, with causes and effects; on a lane's name: only that member", {}],
 ];
 
@@ -374,10 +453,16 @@ function step(by) {
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target === $("filter")) {
-    if (event.key === "Escape") { setFilter(""); $("filter").blur(); }
+    if (event.key === "Escape") {
+      setFilter("");
+      $("filter").blur();
+    }
     return;
   }
-  if (event.key === "?") { $("help").click(); return; }
+  if (event.key === "?") {
+    $("help").click();
+    return;
+  }
   const act = KEYS.map(([, , acts]) => acts[event.key]).find(Boolean);
   if (!act) return;
   event.preventDefault();

@@ -46,6 +46,12 @@ pub(super) fn tell(events: &[Event], place: usize) -> String {
         "outcome" => format!("m{member} tells the client: {text}"),
         "rejects" => format!("m{member} does not take {text}"),
         "write" => format!("m{member} hands its disk {}", text.trim_start_matches("⇒ ")),
+        "harm" => format!("damage on the disk of m{member}: {text}"),
+        "misread" => format!("the disk of m{member} shows other bytes, once"),
+        "refuses" => format!("m{member} refuses to start: {text}"),
+        "swaps" => format!("m{member} swaps {text}"),
+        "flood" => format!("m{member} gets {text} again"),
+        "clock" => format!("the clock of m{member} jumps: {text}"),
         "blames" => format!("m{member} refuses a message: {text}"),
         word => format!("m{member} {word} {text}"),
     }
