@@ -1,7 +1,8 @@
 //! The picture of a run: one HTML file, which needs nothing else, with its space-time diagram.
 //!
 //! The page is in `picture/`: its frame, its style, and its script, in which `model.js` makes
-//! messages, writes and spans of events, `draw.js` draws them, and `page.js` is everything around.
+//! messages, writes and spans of events, `view.js` places them, `draw.js` draws them, and
+//! `page.js` is everything around.
 
 mod json;
 
@@ -20,7 +21,7 @@ use json::Json;
 /// in the head of the page.
 #[must_use]
 pub fn page(title: &str, report: &Report, plan: &str) -> String {
-    let script = [MODEL, DRAW, PAGE].join("\n");
+    let script = [MODEL, VIEW, DRAW, PAGE].join("\n");
     let mut page = String::new();
     // In one go: what is filled in is not looked at for more places to fill.
     let mut rest = FRAME;
@@ -42,6 +43,7 @@ pub fn page(title: &str, report: &Report, plan: &str) -> String {
 const FRAME: &str = include_str!("picture/page.html");
 const STYLE: &str = include_str!("picture/picture.css");
 const MODEL: &str = include_str!("picture/model.js");
+const VIEW: &str = include_str!("picture/view.js");
 const DRAW: &str = include_str!("picture/draw.js");
 const PAGE: &str = include_str!("picture/page.js");
 
