@@ -3,6 +3,7 @@
 //! over a crash, and asks the invariants of its user after every decree.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -102,7 +103,7 @@ impl Machine {
             recipe: Arc::clone(recipe),
             durable: durable && recipe.keep.is_some(),
             saved: None,
-            replies: Vec::new(),
+            replies: VecDeque::new(),
         }))
     }
 
@@ -134,10 +135,16 @@ impl Machine {
         self.inner.machine().downcast_ref()
     }
 
-    /// The reply to a request of the last decree, for the client that waits for it.
+    /// The reply to a request of this turn, for the client that waits for it. They are asked for
+    /// in the order of application.
     #[must_use]
     pub fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn AnyReply>> {
         self.inner.take_reply(key)
+    }
+
+    /// The turn is over: nobody waits for the replies of it that are left.
+    pub(crate) fn forget_replies(&mut self) {
+        self.inner.forget_replies();
     }
 
     /// Swaps out what was applied since the last call, and what it came to.
@@ -204,6 +211,7 @@ trait Erased {
     fn fresh(&self) -> Box<dyn Erased>;
     fn machine(&self) -> &dyn Any;
     fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn AnyReply>>;
+    fn forget_replies(&mut self);
 }
 
 /// A machine in a replica, and what its disk holds of it.
@@ -215,7 +223,8 @@ struct Live<M: StateMachine> {
     saved: Option<Arc<[u8]>>,
     /// What the last decree came to, until the next one: a service hands out all outcomes of a
     /// decree before it applies another.
-    replies: Vec<(RequestKey, M::Reply)>,
+    /// Of this turn, in the order of application, up to the last that was asked for.
+    replies: VecDeque<(RequestKey, M::Reply)>,
 }
 
 impl<M> Erased for Live<M>
@@ -227,12 +236,11 @@ where
         let operation = if self.recipe.tagged { Tag::strip(request) } else { request };
         let reply = self.machine.apply(at, operation);
         let digest = digest_of(&reply);
-        self.replies.push((key, reply));
+        self.replies.push_back((key, reply));
         digest
     }
 
     fn before_decree(&mut self, at: At) {
-        self.replies.clear();
         self.machine.before_decree(at);
     }
 
@@ -266,7 +274,7 @@ where
             recipe: Arc::clone(&self.recipe),
             durable: self.durable,
             saved: self.saved.clone(),
-            replies: Vec::new(),
+            replies: VecDeque::new(),
         })
     }
 
@@ -276,7 +284,7 @@ where
             recipe: Arc::clone(&self.recipe),
             durable: self.durable,
             saved: None,
-            replies: Vec::new(),
+            replies: VecDeque::new(),
         })
     }
 
@@ -285,8 +293,17 @@ where
     }
 
     fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn AnyReply>> {
-        let place = self.replies.iter().position(|(known, _)| *known == key)?;
-        Some(Box::new(self.replies.swap_remove(place).1))
+        // Outcomes come in the order of application: what lies before is of other members.
+        loop {
+            let (known, reply) = self.replies.pop_front()?;
+            if known == key {
+                return Some(Box::new(reply));
+            }
+        }
+    }
+
+    fn forget_replies(&mut self) {
+        self.replies.clear();
     }
 }
 

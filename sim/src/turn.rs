@@ -69,6 +69,7 @@ impl World {
         let after = checked.and_then(|()| self.drain(member, &mut process));
         let ended = after.and_then(|after| {
             self.hear_applied(member, &mut process)?;
+            process.service.machine_mut().forget_replies();
             self.end_turn(member, &mut process)?;
             Ok(after)
         });
@@ -370,7 +371,8 @@ impl World {
                 Output::Outcome { id, outcome } => {
                     let key = process.requests.remove(&id);
                     let machine = process.service.machine_mut();
-                    let wanted = key.filter(|_| self.answers.is_some());
+                    let is_applied = matches!(outcome, Outcome::Applied { .. });
+                    let wanted = key.filter(|_| is_applied && self.answers.is_some());
                     let reply = wanted.and_then(|key| machine.take_reply(key));
                     self.hear_applied(member, process)?;
                     self.hear(member, key, &outcome, reply)?;
@@ -437,10 +439,14 @@ impl World {
         });
         self.checkers.on_outcome(key, heard)?;
         let Some(answers) = &mut self.answers else { return Ok(()) };
-        let ending = match *outcome {
-            Outcome::Applied { .. } => reply.map_or(Ending::Unknown, Ending::Applied),
-            Outcome::Refused(why) => Ending::Refused(why),
-            Outcome::Unknown { ballot: _ } => Ending::Unknown,
+        let ending = match (outcome, reply) {
+            (Outcome::Applied { .. }, Some(reply)) => Ending::Applied(reply),
+            (Outcome::Applied { .. }, None) => {
+                let story = format!("member {} has no reply for {key:?}, applied", member.0);
+                return Err(Violation::new(Property::Outcomes, story));
+            }
+            (Outcome::Refused(why), _) => Ending::Refused(*why),
+            (Outcome::Unknown { ballot: _ }, _) => Ending::Unknown,
         };
         answers.push(Answer { key, member, taken: true, ending });
         Ok(())

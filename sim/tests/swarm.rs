@@ -23,6 +23,12 @@ fn no_seed_of_a_small_sweep_fails() {
         .collect();
     assert!(failures.is_empty(), "{failures:#?}");
     assert_eq!(summary.passed, 200);
+    // Every reply is replayed, nearly every one is of a history that was searched for an order, and
+    // hardly any search gives up.
+    let tally = summary.tally;
+    assert_eq!(tally.replayed, summary.applied);
+    assert!(tally.ended * 10 > summary.outcomes[0] * 9, "{summary}");
+    assert!(tally.ordered > 1_000 && tally.undecided * 100 < tally.ordered, "{summary}");
     // A sweep in which nothing happens would pass too.
     assert!(summary.applied > 5_000, "{summary}");
     assert!(summary.crashes > 200, "{summary}");

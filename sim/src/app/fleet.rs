@@ -397,3 +397,6 @@ pub const TIMERS: u64 = 1 << 40;
 
 /// How often a session that gave up looks for another member.
 const MOVE_PPM: u32 = 500_000;
+
+#[cfg(test)]
+mod tests;

@@ -171,3 +171,148 @@ impl Recorder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use synod_core::service::{At, StateMachine, Why};
+
+    use super::*;
+    use crate::Options;
+    use crate::app::registers::{RegisterApp, Registers};
+    use crate::app::{Application, Crowd};
+    use crate::clock::ms;
+    use crate::machine::{Machine, Recipe};
+    use crate::swarm;
+    use crate::trace::Lines;
+    use crate::violation::Property;
+
+    /// Feeds a recorder, and asks it for its verdict.
+    fn judged(told: &[(u32, Call, Option<Ending>)]) -> Result<Tally, Property> {
+        let mut recorder = Recorder::default();
+        for (serial, call, ending) in told {
+            let tag = Tag { client: 1, serial: *serial };
+            match ending {
+                None => recorder.sent(tag, &call.encode(7, 0)),
+                Some(ending) => recorder.ended(tag, ending),
+            }
+        }
+        let mut tally = Tally::default();
+        let checked = recorder.judge(1_000, &mut tally);
+        checked.map(|()| tally).map_err(|violation| violation.property)
+    }
+
+    fn applied(done: Done) -> Option<Ending> {
+        Some(Ending::Applied(Box::new(done)))
+    }
+
+    #[test]
+    fn what_was_refused_did_nothing_and_what_nobody_heard_of_may_have() {
+        let (put, get) = (Call::Put(FAMILY), Call::Get);
+        let refused = || Some(Ending::Refused(Why::Busy));
+        let read = |held| applied(Done::Held(held));
+        // One read after a write of which this is known.
+        let after = |ending: Option<Ending>, held| {
+            let mut told = vec![(1, put, None)];
+            told.extend(ending.map(|ending| (1, put, Some(ending))));
+            told.extend([(2, get, None), (2, get, read(held))]);
+            judged(&told)
+        };
+        assert_eq!(after(refused(), FAMILY), Err(Property::Linearizable));
+        assert!(after(refused(), 0).is_ok());
+        assert!(after(None, 0).is_ok());
+        assert!(after(Some(Ending::Unknown), FAMILY).is_ok());
+        assert_eq!(after(applied(Done::Written), 0), Err(Property::Linearizable));
+        let tally = after(None, FAMILY).expect("an order");
+        assert_eq!((tally.ended, tally.open, tally.ordered, tally.undecided), (1, 1, 1, 0));
+    }
+
+    /// Registers that are wrong in the same way everywhere, so that no replica differs from
+    /// another, nor from a fresh one.
+    #[derive(Default)]
+    struct Wrong {
+        registers: Registers,
+        count: u64,
+        old: Option<Done>,
+        how: How,
+    }
+
+    /// In which way.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    enum How {
+        #[default]
+        Sound,
+        LostWrite,
+        StaleRead,
+        AppliedTwice,
+        ReplyOfAnother,
+    }
+
+    impl StateMachine for Wrong {
+        type Reply = Done;
+
+        fn apply(&mut self, at: At, request: &[u8]) -> Done {
+            self.count += 1;
+            let call = Call::decode(request).map(|(_, call)| call);
+            let is_now = self.count.is_multiple_of(7);
+            match (self.how, call) {
+                (How::LostWrite, Some(Call::Put(_))) if is_now => return Done::Written,
+                (How::AppliedTwice, Some(Call::Add(_))) => {
+                    let _ = self.registers.apply(at, request);
+                }
+                (How::StaleRead, Some(Call::Get)) if is_now => {
+                    return self.old.unwrap_or(Done::Held(0));
+                }
+                (How::ReplyOfAnother, Some(Call::Get)) if is_now => return Done::Written,
+                (
+                    How::Sound
+                    | How::LostWrite
+                    | How::StaleRead
+                    | How::AppliedTwice
+                    | How::ReplyOfAnother,
+                    _,
+                ) => {}
+            }
+            let done = self.registers.apply(at, request);
+            if matches!(done, Done::Held(_)) && self.count.is_multiple_of(5) {
+                self.old = Some(done);
+            }
+            done
+        }
+    }
+
+    /// Those registers with the clients of the swarm.
+    struct WrongApp(How);
+
+    impl Application for WrongApp {
+        fn machine(&self, durable: bool) -> Machine {
+            let how = self.0;
+            Machine::new(&Arc::new(Recipe::new(move || Wrong { how, ..Wrong::default() })), durable)
+        }
+
+        fn crowd(&self, options: &Options) -> Box<dyn Crowd> {
+            RegisterApp::default().crowd(options)
+        }
+    }
+
+    /// How many of a few seeds fail, and all for this reason.
+    fn failures(how: How) -> usize {
+        let violations = (0..12).filter_map(|seed| {
+            let options = Options::draw(seed, Some(3), Some(ms(1_000)));
+            let report =
+                swarm::run_application(options, Lines::None, &WrongApp(how), &mut |_| true);
+            report.violation
+        });
+        violations.inspect(|v| assert_eq!(v.property, Property::Linearizable, "{v}")).count()
+    }
+
+    #[test]
+    fn a_machine_that_is_wrong_everywhere_is_found_by_what_its_clients_hear() {
+        assert_eq!(failures(How::Sound), 0);
+        for how in [How::LostWrite, How::StaleRead, How::AppliedTwice, How::ReplyOfAnother] {
+            let found = failures(how);
+            assert!(found >= 3, "{how:?} in {found} of 12 seeds");
+        }
+    }
+}
