@@ -47,7 +47,7 @@ pub struct Setting {
 }
 
 /// What a plan can set, in the order in which it is applied and written.
-pub static SETTINGS: [Setting; 26] = [
+pub static SETTINGS: [Setting; 28] = [
     // These two take part in the drawing itself.
     setting("nodes", (1, 9), None, |o| o.nodes as u64, |_, _| {}),
     setting("faults_for_us", (0, HOUR_US), None, |o| us(nanos(o.faults_for)), |_, _| {}),
@@ -100,6 +100,24 @@ pub static SETTINGS: [Setting; 26] = [
         |o| o.heal_core_only.into(),
         |o, v| {
             o.heal_core_only = v > 0;
+        },
+    ),
+    setting(
+        "over_the_limit",
+        (0, 1),
+        Some(0),
+        |o| o.over_the_limit.into(),
+        |o, v| {
+            o.over_the_limit = v > 0;
+        },
+    ),
+    setting(
+        "uneven_ppm",
+        (0, 1_000_000),
+        Some(0),
+        |o| o.network.uneven_ppm.into(),
+        |o, v| {
+            o.network.uneven_ppm = v as u32;
         },
     ),
     setting(
