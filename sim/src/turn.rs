@@ -173,11 +173,12 @@ impl World {
         };
         check!(Contract, envelope.made.must_decode(), "{envelope} is taken for a whole frame");
         let (header, payload) = decoded;
-        if matches!(envelope.made, Made::Foreign(_)) {
+        let mut before = None;
+        if let Made::Foreign(stranger) = envelope.made {
             // What is due anyway is no effect of the frame.
             own(service.handle(*told, Input::Replica(DEADLINE)))?;
+            before = Some((stranger, Standpoint::of(service)));
         }
-        let before = Standpoint::of(service);
         let beat = match &payload {
             Payload::Replica(Message::Beat(beat)) => Some(*beat),
             Payload::Replica(_) | Payload::Service(_) => None,
@@ -191,7 +192,7 @@ impl World {
         if let (Ok(()), Some(beat)) = (taken, beat) {
             self.checkers.on_beat(member, envelope.from, &beat);
         }
-        if let Made::Foreign(stranger) = envelope.made {
+        if let Some((stranger, before)) = before {
             // Whoever has stopped does not look at anything.
             if service.replica().is_stopped() && taken.is_ok() {
                 return Ok(());
