@@ -1,33 +1,46 @@
-//! Workloads.
+//! Workloads for Synod, its peers and the limits of the machine, taking turns in one run.
+//!
+//! `cargo run --release -p synod-bench -- core` and so on; `docs/performance.md` tells of each.
 
 mod alloc;
+mod args;
+mod chart;
+mod children;
 mod core;
+mod core_workload;
+mod kv_workload;
+mod loopback;
+mod loopback_workload;
+mod measure;
+mod report;
+mod sim_workload;
 
-use core::{Cluster, client::Client, floor::Floor, synod::Synod};
+use args::Args;
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let size: usize = args[1].parse().unwrap();
-    let window: u64 = args[2].parse().unwrap();
-    let commands: u64 = args[3].parse().unwrap();
-    let mut cluster: Box<dyn Cluster> = match args[0].as_str() {
-        "floor" => Box::new(Floor::default()),
-        "synod" => Box::new(Synod::new(window, false)),
-        "codec" => Box::new(Synod::new(window, true)),
-        other => panic!("{other}"),
+fn main() -> std::process::ExitCode {
+    let mut words = std::env::args().skip(1);
+    let workload = words.next().unwrap_or_default();
+    let outcome = match workload.as_str() {
+        "core" => Args::parse(words, &core_workload::CORE_OPTIONS)
+            .and_then(|args| core_workload::core(&args)),
+        "count" => Args::parse(words, &core_workload::COUNT_OPTIONS)
+            .and_then(|args| core_workload::count(&args)),
+        "loopback" | "durable" => Args::parse(words, &loopback_workload::OPTIONS)
+            .and_then(|args| loopback_workload::loopback(&args, workload == "durable")),
+        "sim" => {
+            Args::parse(words, &sim_workload::OPTIONS).and_then(|args| sim_workload::sim(&args))
+        }
+        "kv" => Args::parse(words, &kv_workload::OPTIONS).and_then(|args| kv_workload::kv(&args)),
+        _ => {
+            Err("usage: synod-bench core|loopback|durable|sim|kv|count [--option value]..."
+                .to_owned())
+        }
     };
-    let mut client = Client::new(size);
-    core::run(&mut *cluster, &mut client, 20_000, window);
-    let before = alloc::so_far();
-    let start = std::time::Instant::now();
-    core::run(&mut *cluster, &mut client, commands, window);
-    let took = start.elapsed();
-    let made = alloc::so_far() - before;
-    core::check(&mut *cluster, &client);
-    println!(
-        "{} {size} {window}: {:.0} ns, {:.3} allocations",
-        cluster.name(),
-        took.as_nanos() as f64 / commands as f64,
-        made as f64 / commands as f64
-    );
+    match outcome {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
 }

@@ -1,7 +1,5 @@
 //! Synod: three services on one thread, logs that are durable at once, messages handed on as
-//! values through queues.
-
-use std::collections::VecDeque;
+//! values. A message to several peers is one letter, which all of them read.
 
 use bytes::{Bytes, BytesMut};
 use synod_core::record::{self, Stamp};
@@ -10,43 +8,56 @@ use synod_core::service::{
 };
 use synod_core::wire::{self, Payload};
 use synod_core::{
-    ClusterId, Config, Configuration, Event, GroupId, Header, Incarnation, Instant, Message,
-    NodeId, Proposal, Record, Recovered, Standing,
+    Ballot, ClusterId, Config, Configuration, Event, GroupId, Header, Incarnation, Instant,
+    Message, NodeId, NodeSet, Proposal, Record, Recovered, Slot, Standing,
 };
 
-use super::Cluster;
 use super::client::{Applier, Client};
+use super::{Cluster, TURNS_PER_TICK};
 
 /// Three replicas and what is under way between them.
 #[derive(Debug)]
-pub struct Synod {
+pub(crate) struct Synod {
     members: Vec<Service<Machine>>,
-    inboxes: [VecDeque<Envelope>; 3],
+    /// Who each member is to the others.
+    headers: [Header; 3],
+    outboxes: [Outbox; 3],
     leader: usize,
     now: Instant,
     turns: u64,
-    /// Lists of proposals to be used again.
-    spare: Vec<Vec<Proposal<Bytes>>>,
     codec: Option<Box<Codec>>,
-    answers: VecDeque<u64>,
 }
 
-/// A message on its way.
-#[derive(Debug)]
-struct Envelope {
-    header: Header,
-    letter: Letter,
+/// What a member sent and nobody has read yet.
+#[derive(Debug, Default)]
+struct Outbox {
+    letters: Vec<Letter>,
+    /// The proposals of all letters, one after the other.
+    proposals: Vec<Proposal<Bytes>>,
 }
 
 #[derive(Debug)]
-enum Letter {
-    /// Everything without proposals.
-    Plain(Message<'static, Bytes>),
-    /// A message without its proposals, and these.
-    Run {
-        template: Message<'static, Bytes>,
-        proposals: Vec<Proposal<Bytes>>,
+struct Letter {
+    to: NodeSet,
+    /// The last of its proposals; they begin where those of the letter before end.
+    end: u32,
+    text: Text,
+}
+
+#[derive(Debug)]
+enum Text {
+    Accept {
+        ballot: Ballot,
+        from: Slot,
+        decided: Slot,
     },
+    Accepted {
+        ballot: Ballot,
+        end: Slot,
+        resend: bool,
+    },
+    /// A message that is rare, without its proposals.
+    Other(Box<Message<'static, Bytes>>),
     Service(ServiceMessage),
     Frame(Bytes),
 }
@@ -69,7 +80,7 @@ impl Synod {
     /// # Panics
     /// When no leader is elected.
     #[must_use]
-    pub fn new(window: u64, codec: bool) -> Self {
+    pub(crate) fn new(window: u64, codec: bool) -> Self {
         let ids: [NodeId; 3] = [1, 2, 3].map(NodeId);
         let set = Configuration::first(&ids).expect("a sound set");
         let now = Instant(1);
@@ -80,18 +91,19 @@ impl Synod {
             let log = Recovered::formatted(Incarnation(id.0));
             Service::new(config, log, Machine::default(), now).expect("a sound configuration")
         };
+        let members: Vec<_> = ids.iter().map(start).collect();
+        let headers = [0, 1, 2].map(|place| members[place].replica().header());
+        let config = Config::new(ClusterId(1), GroupId(0), ids[0], set.clone());
         let mut synod = Self {
-            members: ids.iter().map(start).collect(),
-            inboxes: [const { VecDeque::new() }; 3],
+            members,
+            headers,
+            outboxes: Default::default(),
             leader: 0,
             now,
             turns: 0,
-            spare: Vec::new(),
-            codec: codec.then(|| {
-                Box::new(Codec::new(&Config::new(ClusterId(1), GroupId(0), ids[0], set.clone())))
-            }),
-            answers: VecDeque::new(),
+            codec: codec.then(|| Box::new(Codec::new(&config))),
         };
+        let mut nobody = Client::new(8);
         for _ in 0..10_000 {
             let leads = |service: &Service<Machine>| service.status().standing == Standing::Leading;
             if let Some(leader) = synod.members.iter().position(leads)
@@ -100,95 +112,78 @@ impl Synod {
                 synod.leader = leader;
                 return synod;
             }
-            synod.pass_time();
+            synod.pass_time(&mut nobody);
         }
         panic!("three healthy replicas elect a leader");
     }
 
-    fn pass_time(&mut self) {
+    fn pass_time(&mut self, client: &mut Client) {
         self.now = self.members.iter().map(Service::deadline).min().expect("members");
         for member in &mut self.members {
             member.handle(self.now, Input::Replica(Event::DeadlineReached)).expect("no message");
         }
         for _ in 0..8 {
-            self.round();
+            self.round(client);
         }
     }
 
     /// Every member takes in what has arrived and does what is due.
-    fn round(&mut self) {
-        for place in [self.leader, (self.leader + 1) % 3, (self.leader + 2) % 3, self.leader] {
-            self.take_in(place);
-            self.drain(place);
+    fn round(&mut self, client: &mut Client) {
+        let leader = self.leader;
+        let others = [(leader + 1) % 3, (leader + 2) % 3];
+        self.drain(leader, client);
+        self.deliver(leader);
+        for place in others {
+            self.drain(place, client);
         }
+        for place in others {
+            self.deliver(place);
+        }
+        self.drain(leader, client);
     }
 
-    fn take_in(&mut self, place: usize) {
-        while let Some(envelope) = self.inboxes[place].pop_front() {
-            let member = &mut self.members[place];
-            let header = envelope.header;
-            let taken = match envelope.letter {
-                Letter::Plain(message) => {
-                    member.handle(self.now, Input::Replica(Event::Received { header, message }))
-                }
-                Letter::Run { template, mut proposals } => {
-                    let message = with_run(&template, &proposals);
-                    let event = Event::Received { header, message };
-                    let taken = member.handle(self.now, Input::Replica(event));
-                    proposals.clear();
-                    self.spare.push(proposals);
-                    taken
-                }
-                Letter::Service(message) => {
-                    member.handle(self.now, Input::Service { header, message })
-                }
-                Letter::Frame(frame) => {
-                    let codec = self.codec.as_mut().expect("frames come from the codec");
-                    let (header, payload) = codec.decoder.decode(&frame).expect("a sound frame");
-                    match payload {
-                        Payload::Replica(message) => {
-                            let event = Event::Received { header, message };
-                            member.handle(self.now, Input::Replica(event))
-                        }
-                        Payload::Service(message) => {
-                            member.handle(self.now, Input::Service { header, message })
-                        }
-                    }
-                }
-            };
-            taken.expect("nobody misbehaves");
+    /// Hands on what one member sent.
+    fn deliver(&mut self, place: usize) {
+        let mut outbox = std::mem::take(&mut self.outboxes[place]);
+        let mut begin = 0;
+        for letter in outbox.letters.drain(..) {
+            let proposals = &outbox.proposals[begin..letter.end as usize];
+            begin = letter.end as usize;
+            for receiver in letter.to.iter() {
+                let member = &mut self.members[receiver.place()];
+                let input = match &mut self.codec {
+                    Some(codec) => codec.read(&letter.text),
+                    None => letter.text.read(self.headers[place], proposals),
+                };
+                member.handle(self.now, input).expect("nobody misbehaves");
+            }
         }
+        outbox.proposals.clear();
+        // Nobody sends while he reads, so what was put there meanwhile is nothing.
+        self.outboxes[place] = outbox;
     }
 
-    fn drain(&mut self, place: usize) {
-        let Self { members, inboxes, spare, codec, answers, now, .. } = self;
-        let member = &mut members[place];
-        let header = member.replica().header();
+    fn drain(&mut self, place: usize, client: &mut Client) {
+        let Self { members, headers, outboxes, codec, now, .. } = self;
+        let (member, outbox) = (&mut members[place], &mut outboxes[place]);
         while let Some(output) = member.poll() {
             match output {
                 Output::Persist { id, record } => {
                     if let Some(codec) = codec {
-                        codec.append(place, &header, &record);
+                        codec.append(place, &headers[place], &record);
                     }
                     let input = Input::Replica(Event::Persisted { upto: id });
                     member.handle(*now, input).expect("only messages can misbehave");
                 }
-                Output::Send { to, payload } => {
-                    if let Some(codec) = codec {
-                        let frame = codec.frame(&header, &payload);
-                        for receiver in to.iter() {
-                            let letter = Letter::Frame(frame.clone());
-                            inboxes[receiver.place()].push_back(Envelope { header, letter });
-                        }
-                        continue;
+                Output::Send { to, payload } => match codec {
+                    Some(codec) => {
+                        let text = Text::Frame(codec.frame(&headers[place], &payload));
+                        outbox.letters.push(Letter { to, end: 0, text });
                     }
-                    for receiver in to.iter() {
-                        let letter = letter(&payload, spare);
-                        inboxes[receiver.place()].push_back(Envelope { header, letter });
-                    }
-                }
+                    None => outbox.post(to, &payload),
+                },
                 Output::Outcome { id: _, outcome } => match outcome {
-                    Outcome::Applied { reply, slot: _, ballot: _ } => answers.push_back(reply),
+                    Outcome::Applied { reply, slot: _, ballot: _ } => client.answer(reply),
                     Outcome::Refused(_) | Outcome::Unknown { ballot: _ } => {
                         panic!("a healthy leader applies everything")
                     }
@@ -200,78 +195,82 @@ impl Synod {
     }
 }
 
-/// Takes hold of a message.
-fn letter(payload: &Payload<'_>, spare: &mut Vec<Vec<Proposal<Bytes>>>) -> Letter {
-    let mut owned = |proposals: &[Proposal<Bytes>]| {
-        let mut list = spare.pop().unwrap_or_default();
-        list.extend_from_slice(proposals);
-        list
-    };
-    let (template, proposals) = match payload {
-        Payload::Service(message) => return Letter::Service(message.clone()),
-        Payload::Replica(message) => match *message {
-            Message::Promise { ballot, from, end, limit, decided, retained, proposals } => {
-                let template = Message::Promise {
-                    ballot,
-                    from,
-                    end,
-                    limit,
-                    decided,
-                    retained,
-                    proposals: &[],
-                };
-                (template, owned(proposals))
-            }
-            Message::Accept { ballot, from, proposals, decided } => {
-                (Message::Accept { ballot, from, proposals: &[], decided }, owned(proposals))
-            }
-            Message::Learned { from, proposals, decided } => {
-                (Message::Learned { from, proposals: &[], decided }, owned(proposals))
-            }
-            Message::Beat(beat) => return Letter::Plain(Message::Beat(beat)),
-            Message::Prepare { ballot, from } => {
-                return Letter::Plain(Message::Prepare { ballot, from });
-            }
-            Message::Accepted { ballot, end, resend } => {
-                return Letter::Plain(Message::Accepted { ballot, end, resend });
-            }
-            Message::Nack { refused, promised } => {
-                return Letter::Plain(Message::Nack { refused, promised });
-            }
-            Message::Learn { from } => return Letter::Plain(Message::Learn { from }),
-        },
-    };
-    Letter::Run { template, proposals }
+impl Outbox {
+    /// Takes hold of a message.
+    fn post(&mut self, to: NodeSet, payload: &Payload<'_>) {
+        let text = match payload {
+            Payload::Service(message) => Text::Service(message.clone()),
+            Payload::Replica(message) => match *message {
+                Message::Accept { ballot, from, proposals, decided } => {
+                    self.proposals.extend_from_slice(proposals);
+                    Text::Accept { ballot, from, decided }
+                }
+                Message::Accepted { ballot, end, resend } => Text::Accepted { ballot, end, resend },
+                Message::Promise { ballot, from, end, limit, decided, retained, proposals } => {
+                    self.proposals.extend_from_slice(proposals);
+                    let proposals: &[_] = &[];
+                    Text::Other(Box::new(Message::Promise {
+                        ballot,
+                        from,
+                        end,
+                        limit,
+                        decided,
+                        retained,
+                        proposals,
+                    }))
+                }
+                Message::Learned { from, proposals, decided } => {
+                    self.proposals.extend_from_slice(proposals);
+                    Text::Other(Box::new(Message::Learned { from, proposals: &[], decided }))
+                }
+                Message::Beat(beat) => Text::Other(Box::new(Message::Beat(beat))),
+                Message::Prepare { ballot, from } => {
+                    Text::Other(Box::new(Message::Prepare { ballot, from }))
+                }
+                Message::Nack { refused, promised } => {
+                    Text::Other(Box::new(Message::Nack { refused, promised }))
+                }
+                Message::Learn { from } => Text::Other(Box::new(Message::Learn { from })),
+            },
+        };
+        let end = self.proposals.len() as u32;
+        self.letters.push(Letter { to, end, text });
+    }
 }
 
-/// The message again, with its proposals lent.
-fn with_run<'a>(
-    template: &Message<'static, Bytes>,
-    proposals: &'a [Proposal<Bytes>],
-) -> Message<'a, Bytes> {
-    match *template {
-        Message::Promise { ballot, from, end, limit, decided, retained, proposals: _ } => {
-            Message::Promise { ballot, from, end, limit, decided, retained, proposals }
-        }
-        Message::Accept { ballot, from, proposals: _, decided } => {
-            Message::Accept { ballot, from, proposals, decided }
-        }
-        Message::Learned { from, proposals: _, decided } => {
-            Message::Learned { from, proposals, decided }
-        }
-        Message::Beat(beat) => Message::Beat(beat),
-        Message::Prepare { ballot, from } => Message::Prepare { ballot, from },
-        Message::Accepted { ballot, end, resend } => Message::Accepted { ballot, end, resend },
-        Message::Nack { refused, promised } => Message::Nack { refused, promised },
-        Message::Learn { from } => Message::Learn { from },
+impl Text {
+    /// The message again, with its proposals lent.
+    fn read<'a>(&self, header: Header, proposals: &'a [Proposal<Bytes>]) -> Input<'a> {
+        let message = match self {
+            Self::Accept { ballot, from, decided } => {
+                Message::Accept { ballot: *ballot, from: *from, proposals, decided: *decided }
+            }
+            Self::Accepted { ballot, end, resend } => {
+                Message::Accepted { ballot: *ballot, end: *end, resend: *resend }
+            }
+            Self::Other(template) => match **template {
+                Message::Promise { ballot, from, end, limit, decided, retained, proposals: _ } => {
+                    Message::Promise { ballot, from, end, limit, decided, retained, proposals }
+                }
+                Message::Learned { from, proposals: _, decided } => {
+                    Message::Learned { from, proposals, decided }
+                }
+                Message::Beat(beat) => Message::Beat(beat),
+                Message::Prepare { ballot, from } => Message::Prepare { ballot, from },
+                Message::Nack { refused, promised } => Message::Nack { refused, promised },
+                Message::Learn { from } => Message::Learn { from },
+                Message::Accept { .. } | Message::Accepted { .. } => {
+                    unreachable!("these have texts of their own")
+                }
+            },
+            Self::Service(message) => return Input::Service { header, message: message.clone() },
+            Self::Frame(_) => unreachable!("frames are for the codec"),
+        };
+        Input::Replica(Event::Received { header, message })
     }
 }
 
 impl Cluster for Synod {
-    fn name(&self) -> &'static str {
-        if self.codec.is_some() { "synod+codec" } else { "synod" }
-    }
-
     fn submit(&mut self, command: Bytes) {
         let taken = self.members[self.leader].submit(self.now, Request::new(command));
         taken.expect("there is room");
@@ -279,18 +278,16 @@ impl Cluster for Synod {
 
     fn turn(&mut self, client: &mut Client) {
         self.turns += 1;
-        if self.turns % 1024 == 0 {
-            self.pass_time();
+        if self.turns.is_multiple_of(TURNS_PER_TICK) {
+            self.pass_time(client);
         } else {
-            self.round();
-        }
-        while let Some(number) = self.answers.pop_front() {
-            client.answer(number);
+            self.round(client);
         }
     }
 
     fn settle(&mut self) {
-        self.pass_time();
+        let mut nobody = Client::new(8);
+        self.pass_time(&mut nobody);
     }
 
     fn applied(&self) -> [u64; 3] {
@@ -316,10 +313,19 @@ impl Codec {
     fn frame(&mut self, header: &Header, payload: &Payload<'_>) -> Bytes {
         let len = wire::encoded_len(payload);
         if self.frames.capacity() < len && !self.frames.try_reclaim(len) {
-            self.frames = BytesMut::with_capacity(len.max(256 << 10));
+            self.frames = BytesMut::with_capacity(len.max(FRAMES_BYTES));
         }
         wire::encode_with(crc32c::crc32c_append, header, payload, &mut self.frames);
         self.frames.split().freeze()
+    }
+
+    fn read(&mut self, text: &Text) -> Input<'_> {
+        let Text::Frame(frame) = text else { unreachable!("the codec makes frames") };
+        let (header, payload) = self.decoder.decode(frame).expect("a sound frame");
+        match payload {
+            Payload::Replica(message) => Input::Replica(Event::Received { header, message }),
+            Payload::Service(message) => Input::Service { header, message },
+        }
     }
 
     fn append(&mut self, place: usize, header: &Header, record: &Record<'_, Bytes>) {
@@ -343,3 +349,4 @@ impl std::fmt::Debug for Codec {
 
 /// The part of a log that stays in memory.
 const LOG_BYTES: usize = 1 << 20;
+const FRAMES_BYTES: usize = 256 << 10;
