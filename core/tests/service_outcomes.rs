@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use service_cluster::{Cluster, Fate, Told};
 use synod_core::service::{Outcome, Request, Service, ServiceConfig, Why};
-use synod_core::{Ballot, ConfigError, Event, NodeId};
+use synod_core::{Ballot, ConfigError, Event, NodeId, Timeouts};
 
 fn request(text: &'static str) -> Request {
     Request::new(Bytes::from_static(text.as_bytes()))
@@ -247,4 +247,17 @@ fn a_group_of_one_needs_no_network() {
     let ids: Vec<_> = (0..10).map(|number| t.submit(0, &format!("{number}"))).collect();
     t.run_until(|t| ids.iter().all(|id| t.is_applied(0, *id)));
     assert_eq!(t.journal(0).concat(), "0123456789");
+}
+
+/// B1: a service passes new timeouts on, or none.
+#[test]
+fn a_service_changes_its_timeouts_or_keeps_them() {
+    let mut t = Cluster::of(1);
+    let before = t.service(0).replica().config().timeouts;
+    let bad = Timeouts { election: Duration::ZERO, ..before };
+    assert_eq!(t.service_mut(0).set_timeouts(bad), Err(ConfigError::Timeout("election")));
+    assert_eq!(t.service(0).replica().config().timeouts, before);
+    let patient = Timeouts { election: before.election * 2, ..before };
+    t.service_mut(0).set_timeouts(patient).expect("sound");
+    assert_eq!(t.service(0).replica().config().timeouts, patient);
 }

@@ -110,7 +110,7 @@ use crate::replica::Due;
 use crate::wire::Payload;
 use crate::{
     Action, Ballot, ConfigError, Event, Instant, MemberIndex, NodeSet, PeerMisbehaved, Recovered,
-    Replica,
+    Replica, Timeouts,
 };
 use chunks::Chunks;
 use delivery::{Delivery, Step};
@@ -334,6 +334,14 @@ impl<M: StateMachine> Service<M> {
     pub fn deadline(&self) -> Instant {
         let ask_at = self.ask_at().unwrap_or(Instant::NEVER);
         self.replica.deadline().min(self.pending.deadline()).min(ask_at)
+    }
+
+    /// Changes the timeouts of the running replica (B1). They apply from its next tick on.
+    ///
+    /// # Errors
+    /// When one is out of its range; nothing changes then.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), ConfigError> {
+        self.replica.set_timeouts(timeouts)
     }
 
     /// Begins the end: later submits are rejected, queued requests are refused, requests in flight
