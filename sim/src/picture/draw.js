@@ -386,7 +386,10 @@ function drawMarks(view, labels) {
       // Who dies and starts at one moment does it in this order.
       const below = e.word === "starts" && e.t > 0 ? 11 : 0;
       glyph(view, sign, big ? x : x - 7, y + below, colours[colour], big ? 15 : 10);
-      const text = e.word === "applies" ? "" : `${e.word} ${e.text.replace(/ as RequestId.*/, "")}`;
+      const text =
+        e.word === "applies"
+          ? ""
+          : `${e.word} ${e.text.replace(/ (as RequestId|promised=).*/, "")}`;
       mark(view, labels, e, text, colour, big ? 6 : 2, alone, below);
     } else if (!QUIET.has(e.word) && alone) {
       glyph(view, "◆", x, y, colours["--soft"], 9);

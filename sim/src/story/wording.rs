@@ -34,7 +34,17 @@ pub(super) fn tell(events: &[Event], place: usize) -> String {
         "sends" => message(events, place),
         "leader" => format!("m{member} leads in {}", text.trim_end_matches(", itself")),
         "dies" => format!("m{member} dies{}", not_durable(events, place)),
-        "starts" => format!("m{member} starts again: {text}"),
+        "starts" => {
+            let field = |name: &str| text.split(' ').find_map(|word| word.strip_prefix(name));
+            let (promised, decided, open) = (field("promised="), field("decided="), field("open="));
+            format!(
+                "m{member} starts again; its log holds the promise {}, {} slots decided and {} \
+                 more accepted",
+                promised.unwrap_or("?"),
+                decided.unwrap_or("?"),
+                open.unwrap_or("?")
+            )
+        }
         "wiped" => format!("the disk of m{member} is replaced by an empty one"),
         "fails" | "eio" => format!("the disk of m{member} fails"),
         "fault" => format!("fault {text} at m{member}{}", links(events, event)),
@@ -45,7 +55,7 @@ pub(super) fn tell(events: &[Event], place: usize) -> String {
         "submit" => format!("a client submits {text} at m{member}"),
         "outcome" => format!("m{member} tells the client: {text}"),
         "rejects" => format!("m{member} does not take {text}"),
-        "write" => format!("m{member} hands its disk {}", text.trim_start_matches("⇒ ")),
+        "write" => format!("m{member} begins to write {}", written(text)),
         "harm" => format!("damage on the disk of m{member}: {text}"),
         "misread" => format!("the disk of m{member} shows other bytes, once"),
         "refuses" => format!("m{member} refuses to start: {text}"),
@@ -54,6 +64,25 @@ pub(super) fn tell(events: &[Event], place: usize) -> String {
         "clock" => format!("the clock of m{member} jumps: {text}"),
         "blames" => format!("m{member} refuses a message: {text}"),
         word => format!("m{member} {word} {text}"),
+    }
+}
+
+/// A record in words: `⇒ w4 promised=3.m0 decided=1 accepted [2=a@3.m0]`.
+fn written(text: &str) -> String {
+    let text = text.trim_start_matches("⇒ ");
+    let field = |name: &str| text.split(' ').find_map(|word| word.strip_prefix(name));
+    let write = text.split(' ').next().unwrap_or_default();
+    if let Some((_, run)) = text.split_once(" accepted ") {
+        return format!("that it accepted {run} ({write})");
+    }
+    if let Some((_, run)) = text.split_once(" learned ") {
+        return format!("that {run} was chosen ({write})");
+    }
+    match (field("promised="), field("decided=")) {
+        (Some(promised), Some(decided)) => {
+            format!("its promise {promised} and {decided} slots decided ({write})")
+        }
+        (_, None) | (None, _) => write.to_owned(),
     }
 }
 
@@ -149,7 +178,7 @@ fn not_durable(events: &[Event], place: usize) -> String {
     for other in run {
         match other.word {
             "synced" => break,
-            "write" => open.push(other.told.text.trim_start_matches("⇒ ").to_owned()),
+            "write" => open.push(written(&other.told.text)),
             _other => {}
         }
     }
@@ -157,7 +186,7 @@ fn not_durable(events: &[Event], place: usize) -> String {
     match open.as_slice() {
         [] => String::new(),
         [one] => format!(", before its disk confirmed {one}"),
-        [.., last] => format!(", before its disk confirmed {} writes, the last {last}", open.len()),
+        [.., last] => format!(", before its disk confirmed {last}, and {} before", open.len() - 1),
     }
 }
 

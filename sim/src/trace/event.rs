@@ -202,28 +202,35 @@ impl fmt::Display for Event {
     }
 }
 
-/// Names ballots by members: with the ids 10 and 20, `7.20` becomes `7.m1`.
+/// Names nodes by their places: with the ids 10 and 20, `7.20` becomes `7.m1`, and `n10` becomes
+/// `m0`.
 #[must_use]
 pub fn rename(text: &str, ids: &[NodeId]) -> String {
+    let place = |digits: &str| {
+        let id = digits.parse().ok().map(NodeId).filter(|_| !digits.starts_with('0'));
+        ids.iter().position(|known| Some(*known) == id)
+    };
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let mut named = String::with_capacity(text.len() + 8);
     let mut rest = text;
     while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
         named.push_str(&rest[..start]);
         rest = &rest[start..];
-        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-        let round = digits(rest);
-        let owner = rest[round..].strip_prefix('.').filter(|behind| digits(behind) > 0);
-        let Some(behind) = owner else {
-            named.push_str(&rest[..round]);
-            rest = &rest[round..];
-            continue;
-        };
-        let end = round + 1 + digits(behind);
-        let digits = &rest[round + 1..end];
-        let id = digits.parse().ok().map(NodeId).filter(|_| !digits.starts_with('0'));
-        match ids.iter().position(|known| Some(*known) == id) {
-            Some(place) => named.push_str(&format!("{}.m{place}", &rest[..round])),
-            None => named.push_str(&rest[..end]),
+        let first = digits(rest);
+        let owner = rest[first..].strip_prefix('.').map_or(0, digits);
+        let end = if owner > 0 { first + 1 + owner } else { first };
+        let before = named.strip_suffix('n').filter(|head| !head.ends_with(char::is_alphanumeric));
+        let ballot = (owner > 0).then(|| place(&rest[first + 1..end])).flatten();
+        match (ballot, before, place(&rest[..first])) {
+            (Some(place), _, _) => {
+                named.push_str(&rest[..first]);
+                named += &format!(".m{place}");
+            }
+            (None, Some(head), Some(place)) if owner == 0 => {
+                named.truncate(head.len());
+                named += &format!("m{place}");
+            }
+            (None, _, _) => named.push_str(&rest[..end]),
         }
         rest = &rest[end..];
     }
@@ -243,6 +250,7 @@ mod tests {
             ("0..20 of 4, 1.5 and 3.", "0..20 of 4, 1.5 and 3."),
             ("until     12.020 ms", "until     12.020 ms"),
             ("ends in 8.1", "ends in 8.m0"),
+            ("Some(n20) met n1 n9 on1 len20", "Some(m1) met m0 n9 on1 len20"),
             ("", ""),
         ] {
             // A time may look like a ballot, but no id begins with 0.

@@ -58,7 +58,11 @@ pub fn record(record: &Record<'_, Bytes>) -> String {
         Body::Mark => "mark".into(),
         Body::Accepted(proposals) => format!("accepted {}", run(proposals)),
         Body::Learned(proposals) => format!("learned {}", run(proposals)),
-        Body::Roster { votes, members } => format!("roster votes={votes} {members:?}"),
+        Body::Roster { votes, members } => {
+            let met = members.iter().filter(|(_, disk)| disk.0 > 0).map(|(id, _)| id);
+            let met: Vec<String> = met.map(|id| format!("{id:?}")).collect();
+            format!("roster votes={votes} met {}", met.join(" "))
+        }
     };
     format!("promised={promised} decided={decided} {body}")
 }
