@@ -421,7 +421,7 @@ impl Run {
             if !forwards && leads != Some(Standing::Leading) {
                 continue;
             }
-            self.proofs.push(self.fleet.prove(&mut self.world, member));
+            self.proofs.extend(self.fleet.prove(&mut self.world, member));
         }
     }
 

@@ -27,7 +27,7 @@ pub struct Fleet {
     open: BTreeMap<RequestKey, Open>,
     /// Requests of bursts.
     passed: u32,
-    /// Whether a request without any bytes was sent. Two of them could not be ending apart.
+    /// Whether no request without any bytes is sent any more. Two could not be told apart.
     sent_void: bool,
     stopped: bool,
     /// What is drawn now is withheld: it is drawn all the same, and not sent.
@@ -69,6 +69,7 @@ impl Fleet {
     pub fn new(options: &Options, crowd: Box<dyn Crowd>) -> Self {
         let mut chance = Prng::new(options.seed, "sessions");
         let count = crowd.sessions().unwrap_or(options.client.sessions);
+        let sent_void = !crowd.sends_void();
         let sessions = (0..count).map(|_| Session {
             home: MemberIndex(chance.below(options.nodes as u64) as u8),
             serial: 0,
@@ -84,7 +85,7 @@ impl Fleet {
             request_bytes_max: options.service.request_bytes_max,
             open: BTreeMap::new(),
             passed: 0,
-            sent_void: false,
+            sent_void,
             stopped: false,
             withheld: false,
             bursts: Prng::new(options.seed, "clients"),
@@ -169,23 +170,28 @@ impl Fleet {
         Tag { client: PASSER, serial: self.passed }
     }
 
-    /// One more request at `member`, which must be applied, as all faults are over.
-    pub fn prove(&mut self, world: &mut World, member: MemberIndex) -> RequestKey {
+    /// One more request at `member`, which must be applied, as all faults are over. None, when no
+    /// client has anything left to ask for.
+    pub fn prove(&mut self, world: &mut World, member: MemberIndex) -> Option<RequestKey> {
         let mut operation = self.crowd.choose(Chooser::Passer, &mut self.chance);
         for session in 0..self.sessions.len() {
             if operation.is_none() {
                 self.give_up(session);
                 let chooser = Chooser::Session(session);
                 operation = self.crowd.choose(chooser, &mut self.chance);
+                if operation.is_some() {
+                    // The checkers wait for it. The client does not: it may be asked again.
+                    self.crowd.hear(session, &Ending::Unknown);
+                }
             }
         }
+        let operation = operation?;
         let tag = self.pass_tag();
-        let operation = operation.unwrap_or_default();
         let mut request = self.request(world, member, tag, &operation);
         request.deadline = Some(synod_core::Instant::NEVER);
         let key = self.note(tag, &operation, &request);
         world.give(member, Item::Submit(request));
-        key
+        Some(key)
     }
 
     /// Hears what members said since the last call.
@@ -322,7 +328,7 @@ impl Fleet {
         }
     }
 
-    /// A session goes to the leader it was ending of, or to any member.
+    /// A session goes to the leader it was told of, or to any member.
     fn move_on(&mut self, world: &World, place: usize, hint: Option<MemberIndex>) {
         let any = MemberIndex(self.chance.below(world.nodes.len() as u64) as u8);
         self.sessions[place].home = hint.unwrap_or(any);

@@ -57,6 +57,11 @@ pub trait Crowd {
         None
     }
 
+    /// Whether the machine may also be given a request of no bytes, not even a tag, once.
+    fn sends_void(&self) -> bool {
+        false
+    }
+
     /// The next operation, if there is one.
     fn choose(&mut self, chooser: Chooser, chance: &mut Prng) -> Option<Vec<u8>>;
 
@@ -100,7 +105,7 @@ pub enum Ending {
     Unknown,
 }
 
-/// What a client is ending, and by whom.
+/// What a client is told, and by whom.
 #[derive(Debug)]
 pub struct Answer {
     /// The request.
@@ -109,7 +114,7 @@ pub struct Answer {
     pub member: MemberIndex,
     /// Whether the member took it at all.
     pub taken: bool,
-    /// What it is ending.
+    /// What it is told.
     pub ending: Ending,
 }
 

@@ -221,6 +221,10 @@ impl Application for RegisterApp {
 }
 
 impl Crowd for Clients {
+    fn sends_void(&self) -> bool {
+        true
+    }
+
     fn choose(&mut self, chooser: Chooser, chance: &mut Prng) -> Option<Vec<u8>> {
         if chance.chance(self.options.empty_ppm) {
             return Some(Vec::new());

@@ -203,3 +203,34 @@ fn what_is_too_large_must_not_be_taken() {
         assert_eq!(checked.expect_err("it was looked at").property, Property::Bounds);
     }
 }
+
+/// Clients of which only one has anything to ask for.
+struct Waiting(Noting);
+
+impl Crowd for Waiting {
+    fn choose(&mut self, chooser: Chooser, chance: &mut Prng) -> Option<Vec<u8>> {
+        match chooser {
+            Chooser::Session(2) => self.0.choose(chooser, chance),
+            Chooser::Session(_) | Chooser::Passer => None,
+        }
+    }
+
+    fn hear(&mut self, session: usize, ending: &Ending) {
+        self.0.hear(session, ending);
+    }
+}
+
+#[test]
+fn a_proof_is_asked_of_a_session_when_nobody_else_has_anything_to_ask() {
+    let mut scene = Scene::new(|_| {});
+    let crowd = Noting { notes: Rc::clone(&scene.notes), waits: vec![false; 3] };
+    scene.fleet.crowd = Box::new(Waiting(crowd));
+    let members: Vec<MemberIndex> = scene.world.members().collect();
+    let proofs = members.iter().map(|member| scene.fleet.prove(&mut scene.world, *member));
+    let proofs: Vec<RequestKey> = proofs.map(|proof| proof.expect("session 2 asks")).collect();
+    scene.run_for(500).expect("sound");
+    let history = scene.world.checkers().history();
+    let is_applied = |key: &RequestKey| history.get(*key).is_some_and(|r| r.applied.is_some());
+    assert!(proofs.iter().all(is_applied));
+    assert_eq!(scene.notes.borrow().chosen, [2, 2, 2]);
+}
