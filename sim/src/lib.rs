@@ -16,7 +16,8 @@
 //! ```
 //!
 //! On the command line: `cargo run --release -p synod-sim -- run --seeds 0..1000`, and
-//! `replay --seed N --trace` for one of them.
+//! `replay --seed N --trace` for one of them; `shrink` makes a failing one small, and `picture`
+//! draws it.
 //!
 //! # What it is not
 //!

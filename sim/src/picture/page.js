@@ -184,7 +184,7 @@ function followList() {
 
 function pin(e) {
   view.pin = e;
-  view.near = e ? causeAndEffect(model, e, 5) : null;
+  view.near = e ? causeAndEffect(model, e, 8) : null;
   const box = $("pinned");
   box.hidden = !e;
   if (e) {

@@ -150,7 +150,7 @@ const CLIENT_WORDS = new Set(["submit", "rejects", "outcome", "applies"]);
 
 // How strongly something is drawn: what is filtered out stays as a shadow.
 function strength(view, e) {
-  if (view.near) return view.near.has(e) ? 1 - 0.09 * Math.min(view.near.get(e), 6) : 0.07;
+  if (view.near) return view.near.has(e) ? 1 - 0.07 * Math.min(view.near.get(e), 8) : 0.07;
   if (view.filter && !view.filter(e)) return 0.07;
   if (view.members.size && !view.members.has(e.m) && !view.members.has(e.peer)) return 0.07;
   return 1;
