@@ -91,7 +91,13 @@ pub fn misread(device: &SimDevice, prng: &mut Prng) -> bool {
     let Some(chart) = charts.get(place) else { return false };
     let Some((first, _)) = chart.draw(1, prng) else { return false };
     let here = chart.places[first];
-    let other = chart.places[prng.below(chart.places.len() as u64) as usize];
+    // Another record of the same length is what is hardest to tell from the right one.
+    let alike = |place: &&Place| place.len == here.len && **place != here;
+    let twins: Vec<&Place> = chart.places.iter().filter(alike).collect();
+    let other = match twins.len() as u64 {
+        0 => chart.places[prng.below(chart.places.len() as u64) as usize],
+        count => *twins[prng.below(count) as usize],
+    };
     let stale = prng.chance(500_000) || other == here;
     device.misread(&chart.name, here.offset, here.len, (!stale).then_some(other.offset))
 }

@@ -246,6 +246,12 @@ impl World {
             "member {} cannot read {from}..{end} from its log: {read_back:?}",
             member.0
         );
+        check!(
+            Recovery,
+            read_back.as_ref().map_or(true, |run| !run.is_empty()) || process.log_failed,
+            "the log of member {} has no slot {from}, which is decided there",
+            member.0
+        );
         let is_back = matches!(read, Read::Back { .. });
         if is_back && read_back.is_err() && !process.log_failed {
             // The state machine cannot go on without it: that node ends, as one whose log failed.
@@ -256,12 +262,6 @@ impl World {
         }
         let run = read_back.unwrap_or_default();
         let Read::CatchUp { to, decided, .. } = read else {
-            check!(
-                Recovery,
-                !run.is_empty() || process.log_failed,
-                "the log of member {} has no slot {from}, which is decided there",
-                member.0
-            );
             if run.is_empty() {
                 return Ok(());
             }
