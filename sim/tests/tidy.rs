@@ -105,6 +105,13 @@ fn functions(lines: &[&str]) -> Vec<(usize, usize)> {
             continue;
         }
         let indent = &line[..line.len() - code.len()];
+        // A declaration over several lines, as in a trait, has no body.
+        let declares = |line: &&str| line.starts_with(&format!("{indent})"));
+        if lines[start..].iter().find(|line| declares(line)).is_some_and(|l| l.ends_with(';'))
+            && code.ends_with('(')
+        {
+            continue;
+        }
         let closing = format!("{indent}}}");
         let end = lines[start..].iter().position(|line| *line == closing);
         found.extend(end.map(|length| (start, length + 1)));
@@ -143,12 +150,17 @@ fn the_judge_finds_what_it_looks_for() {
     let long_file = format!("//! A file.\n{}", "\n".repeat(FILE_LINES_MAX));
     let body = "    let a = 1;\n".repeat(FUNCTION_LINES_MAX);
     let long_function = format!("//! A file.\nfn long() {{\n{body}}}\n");
+    let declared = "//! A file.\ntrait A {\n    fn a(\n        b: u8,\n    );\n";
+    let declaration = format!("{declared}{}    fn c() {{\n    }}\n}}\n", body);
+    let long_after_declaration = format!("{declared}    fn c(\n    ) {{\n{body}    }}\n}}\n");
     let marker = format!("//! A file.\n// {}: later\n", MARKERS[0]);
     let cases = [
         ("core/src/a.rs", "fn a() {}\n", 1),
         ("core/src/a.rs", long_line.as_str(), 1),
         ("core/src/a.rs", long_file.as_str(), 1),
         ("core/src/a.rs", long_function.as_str(), 1),
+        ("core/src/a.rs", long_after_declaration.as_str(), 1),
+        ("core/src/a.rs", declaration.as_str(), 0),
         ("core/src/a.rs", marker.as_str(), 1),
         ("core/src/a.rs", "//! What is committed.\n", 1),
         ("log/src/a.rs", "//! What is committed.\n", 0),
