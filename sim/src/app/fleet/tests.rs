@@ -195,6 +195,7 @@ fn what_is_too_large_must_not_be_taken() {
     for (taken, ending) in [
         (true, Ending::Applied(Box::new(0u64))),
         (true, Ending::Refused(Why::NoLeader)),
+        (true, Ending::Refused(Why::TooLarge)),
         (false, Ending::Refused(Why::Busy)),
     ] {
         scene.fleet.open.insert(key, open);
