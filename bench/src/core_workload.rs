@@ -7,6 +7,7 @@ use crate::alloc;
 use crate::args::Args;
 use crate::chart::Chart;
 use crate::core::client::Client;
+use crate::core::synod::Synod;
 use crate::core::{Contender, check, run};
 use crate::measure::{Spread, thread_time};
 use crate::report::{Table, publish};
@@ -104,10 +105,12 @@ fn sample(contender: Contender, size: usize, window: u64, commands: u64) -> Samp
     }
 }
 
-pub(crate) const COUNT_OPTIONS: [&str; 5] = ["contenders", "sizes", "windows", "warm", "commands"];
+pub(crate) const COUNT_OPTIONS: [&str; 6] =
+    ["contenders", "sizes", "windows", "warm", "commands", "members"];
 
 /// Runs one contender once and prints its allocations per command; whoever counts instructions
-/// runs it twice with different numbers of commands and takes the difference.
+/// runs it twice with different numbers of commands and takes the difference. Groups of other than
+/// three members are for Synod only.
 ///
 /// # Errors
 /// When an option cannot be read.
@@ -116,7 +119,10 @@ pub(crate) fn count(args: &Args) -> Result<(), String> {
     let size = *args.list("sizes", "64")?.first().ok_or("no size")?;
     let window = *args.list("windows", "64")?.first().ok_or("no window")?;
     let (warm, commands) = (args.one("warm", 2_000)?, args.one("commands", 10_000)?);
-    let mut cluster = contender.start(window);
+    let mut cluster = match args.one("members", 3)? {
+        3 => contender.start(window),
+        members => Box::new(Synod::new(members, window, contender == Contender::SynodCodec)),
+    };
     let mut client = Client::new(size);
     run(&mut *cluster, &mut client, warm, window);
     let before = alloc::of_this_thread();

@@ -147,9 +147,9 @@ impl Cluster for Floor {
         }
     }
 
-    fn applied(&self) -> [u64; 3] {
+    fn applied(&self) -> Vec<u64> {
         let [first, second] = &self.followers;
-        [self.leader.applied(), first.applier.applied(), second.applier.applied()]
+        vec![self.leader.applied(), first.applier.applied(), second.applier.applied()]
     }
 }
 

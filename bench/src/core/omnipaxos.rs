@@ -133,10 +133,15 @@ impl Cluster for Omnipaxos {
     fn turn(&mut self, client: &mut Client) {
         self.turns += 1;
         let leader = self.leader;
-        if self.turns.is_multiple_of(TURNS_PER_TICK) {
+        if self.batch {
+            // Ends the batch. All clocks must go at one pace, or another one leads in the end.
+            self.nodes.iter_mut().for_each(|node| node.replica.tick());
+        } else if self.turns.is_multiple_of(TURNS_PER_TICK) {
             self.tick();
-        } else if self.batch {
-            self.nodes[leader].replica.tick();
+        }
+        if self.turns.is_multiple_of(TURNS_PER_TICK) {
+            let leads = self.nodes[leader].replica.get_current_leader();
+            assert_eq!(leads, Some((leader as u64 + 1, true)), "the leader stays");
         }
         self.post(leader);
         self.post((leader + 1) % 3);
@@ -153,8 +158,8 @@ impl Cluster for Omnipaxos {
         }
     }
 
-    fn applied(&self) -> [u64; 3] {
-        [0, 1, 2].map(|place| self.nodes[place].applier.applied())
+    fn applied(&self) -> Vec<u64> {
+        self.nodes.iter().map(|node| node.applier.applied()).collect()
     }
 }
 

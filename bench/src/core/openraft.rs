@@ -65,7 +65,7 @@ impl Openraft {
         let nodes = tasks.block_on(&runtime, async {
             for (place, machine) in machines.iter().enumerate() {
                 let (id, store) = (place as u64 + 1, Store::new(SHORT));
-                let node = server(id, peers.clone(), store, machine).await;
+                let node = server(id, ELECTION_MS, peers.clone(), store, machine).await;
                 peers.0.borrow_mut().push(node);
             }
             let nodes = peers.0.borrow().clone();
@@ -76,18 +76,24 @@ impl Openraft {
     }
 }
 
-/// One replica.
+/// One replica, and how long it waits before it makes itself the leader.
 ///
 /// # Panics
 /// When the library refuses the configuration.
-pub(crate) async fn server<N>(id: u64, network: N, store: Store, machine: &Machine) -> Raft<Types>
+pub(crate) async fn server<N>(
+    id: u64,
+    election_ms: u64,
+    network: N,
+    store: Store,
+    machine: &Machine,
+) -> Raft<Types>
 where
     N: RaftNetworkFactory<Types>,
 {
     let config = Config {
         heartbeat_interval: 500,
-        election_timeout_min: 20_000,
-        election_timeout_max: 30_000,
+        election_timeout_min: election_ms,
+        election_timeout_max: 2 * election_ms,
         max_payload_entries: 1 << 14,
         snapshot_policy: openraft::SnapshotPolicy::Never,
         ..Config::default()
@@ -139,8 +145,8 @@ impl Cluster for Openraft {
         self.tasks.block_on(&self.runtime, pause);
     }
 
-    fn applied(&self) -> [u64; 3] {
-        [0, 1, 2].map(|place| self.machines[place].applied())
+    fn applied(&self) -> Vec<u64> {
+        self.machines.iter().map(Machine::applied).collect()
     }
 }
 
@@ -376,3 +382,6 @@ fn no_snapshots() -> StorageError<u64> {
     let error = std::io::Error::from(std::io::ErrorKind::Unsupported);
     StorageIOError::write_snapshot(None, &error).into()
 }
+
+/// So long that nobody loses patience when the program is run instruction by instruction.
+const ELECTION_MS: u64 = 20_000;

@@ -1,4 +1,4 @@
-//! Synod: three services on one thread, logs that are durable at once, messages handed on as
+//! Synod: a few services on one thread, logs that are durable at once, messages handed on as
 //! values. A message to several peers is one letter, which all of them read.
 
 use bytes::{Bytes, BytesMut};
@@ -15,13 +15,13 @@ use synod_core::{
 use super::client::{Applier, Client};
 use super::{Cluster, TURNS_PER_TICK};
 
-/// Three replicas and what is under way between them.
+/// The replicas and what is under way between them.
 #[derive(Debug)]
 pub(crate) struct Synod {
     members: Vec<Service<Machine>>,
     /// Who each member is to the others.
-    headers: [Header; 3],
-    outboxes: [Outbox; 3],
+    headers: Vec<Header>,
+    outboxes: Vec<Outbox>,
     leader: usize,
     now: Instant,
     turns: u64,
@@ -80,8 +80,8 @@ impl Synod {
     /// # Panics
     /// When no leader is elected.
     #[must_use]
-    pub(crate) fn new(window: u64, codec: bool) -> Self {
-        let ids: [NodeId; 3] = [1, 2, 3].map(NodeId);
+    pub(crate) fn new(members: u64, window: u64, codec: bool) -> Self {
+        let ids: Vec<NodeId> = (1..=members).map(NodeId).collect();
         let set = Configuration::first(&ids).expect("a sound set");
         let now = Instant(1);
         let start = |id: &NodeId| {
@@ -92,12 +92,13 @@ impl Synod {
             Service::new(config, log, Machine::default(), now).expect("a sound configuration")
         };
         let members: Vec<_> = ids.iter().map(start).collect();
-        let headers = [0, 1, 2].map(|place| members[place].replica().header());
+        let headers = members.iter().map(|member| member.replica().header()).collect();
+        let outboxes = members.iter().map(|_| Outbox::default()).collect();
         let config = Config::new(ClusterId(1), GroupId(0), ids[0], set.clone());
         let mut synod = Self {
             members,
             headers,
-            outboxes: Default::default(),
+            outboxes,
             leader: 0,
             now,
             turns: 0,
@@ -130,13 +131,13 @@ impl Synod {
     /// Every member takes in what has arrived and does what is due.
     fn round(&mut self, client: &mut Client) {
         let leader = self.leader;
-        let others = [(leader + 1) % 3, (leader + 2) % 3];
         self.drain(leader, client);
         self.deliver(leader);
-        for place in others {
+        let others = |members: usize| (0..members).filter(move |place| *place != leader);
+        for place in others(self.members.len()) {
             self.drain(place, client);
         }
-        for place in others {
+        for place in others(self.members.len()) {
             self.deliver(place);
         }
         self.drain(leader, client);
@@ -290,8 +291,8 @@ impl Cluster for Synod {
         self.pass_time(&mut nobody);
     }
 
-    fn applied(&self) -> [u64; 3] {
-        [0, 1, 2].map(|place| self.members[place].machine().0.applied())
+    fn applied(&self) -> Vec<u64> {
+        self.members.iter().map(|member| member.machine().0.applied()).collect()
     }
 }
 
@@ -299,15 +300,16 @@ impl Cluster for Synod {
 struct Codec {
     decoder: wire::Decoder,
     frames: BytesMut,
-    logs: [BytesMut; 3],
-    written: [u64; 3],
+    logs: Vec<BytesMut>,
+    written: Vec<u64>,
 }
 
 impl Codec {
     fn new(config: &Config) -> Self {
         let decoder = wire::Decoder::with_crc(crc32c::crc32c_append, &config.limits);
-        let logs = [(); 3].map(|()| BytesMut::with_capacity(LOG_BYTES));
-        Self { decoder, frames: BytesMut::new(), logs, written: [0; 3] }
+        let members = config.configuration.members().len();
+        let logs = (0..members).map(|_| BytesMut::with_capacity(LOG_BYTES)).collect();
+        Self { decoder, frames: BytesMut::new(), logs, written: vec![0; members] }
     }
 
     fn frame(&mut self, header: &Header, payload: &Payload<'_>) -> Bytes {

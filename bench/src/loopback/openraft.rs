@@ -40,7 +40,7 @@ pub(super) fn sit(seat: Seat) {
             store = durable(store, Disk::open(directory));
         }
         let network = Ports(seat.ports);
-        let raft = server(seat.place as u64 + 1, network, store, &machine).await;
+        let raft = server(seat.place as u64 + 1, ELECTION_MS, network, store, &machine).await;
         let listener = seat.listener.try_clone().expect("a handle on a socket");
         listener.set_nonblocking(true).expect("a mode");
         let listener = TcpListener::from_std(listener).expect("a socket");
@@ -352,3 +352,5 @@ fn get_log_id(bytes: &mut Bytes) -> LogId<u64> {
 const APPEND: u8 = 0;
 const VOTE: u8 = 1;
 const LINE_BYTES: usize = 128 << 10;
+/// The first attempt to lead may come before the others are there.
+const ELECTION_MS: u64 = 2_000;
