@@ -311,3 +311,20 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_a_round_long_past_proves_nothing() {
+        let mut election = Election::new(1, Ballot::ZERO, Instant::ZERO);
+        assert_eq!(election.round_sent_at(0), None, "there is no round 0");
+        let last = ROUNDS_KEPT as u64 + 1;
+        (1..=last).for_each(|round| election.begin_round(Instant(1000 + round)));
+        assert_eq!(election.round_sent_at(1), None, "its place is taken by the last one");
+        assert_eq!(election.round_sent_at(2), Some(Instant(1002)));
+        assert_eq!(election.round_sent_at(last), Some(Instant(1000 + last)));
+        assert_eq!(election.round_sent_at(last + 1), None, "no such round was sent");
+    }
+}

@@ -112,6 +112,18 @@ fn a_decree_behind_a_later_leadership_is_void() {
 }
 
 #[test]
+fn a_predecessor_is_one_of_the_same_leadership_and_a_leadership_opens_once() {
+    let decrees = vec![
+        decree(B1, None, &[]),
+        // Slot 0 is where its predecessor was, and is another's.
+        decree(B2, Some(0), &[(1, "x")]),
+        decree(B1, None, &[(1, "y")]),
+        decree(B1, Some(0), &[(1, "a")]),
+    ];
+    assert_eq!(apply(decrees), (String::from("()(a)"), (2, 0)));
+}
+
+#[test]
 fn a_leadership_whose_opening_is_missing_has_no_effect() {
     let decrees = vec![
         decree(B1, Some(7), &[(1, "x")]),

@@ -16,7 +16,7 @@ enum Op {
     Applied,
     AppliedAgain { number: u8 },
     OfferAgain,
-    Wait { millis: u8 },
+    Wait { steps: u8 },
     RefuseQueued,
     GiveUp,
 }
@@ -46,6 +46,9 @@ struct Twin {
     now: u64,
     ended: Vec<(u64, Ended)>,
 }
+
+/// A request may end up to two grains late; in steps of more than that the queue is exact.
+const STEP_NANOS: u64 = 3 * GRAIN_NANOS;
 
 const LIMITS: fn() -> ServiceLimits =
     || ServiceLimits { requests_pending_max: 6, pending_bytes_max: 40, ..ServiceLimits::default() };
@@ -124,7 +127,7 @@ fn ballot(round: u8) -> Ballot {
 fn push(pending: &mut Pending, twin: &mut Twin, len: usize, only_in: Option<Ballot>, patience: u8) {
     let mut request = Request::new(Bytes::from(vec![7; len]));
     request.only_in = only_in;
-    let deadline = twin.now + u64::from(patience) * 1_000_000;
+    let deadline = twin.now + u64::from(patience) * STEP_NANOS;
     request.deadline = Some(Instant(deadline));
     let taken = pending.push(Instant(twin.now), request.clone());
     if twin.has_room(len) {
@@ -191,8 +194,8 @@ fn apply(op: Op, pending: &mut Pending, twin: &mut Twin) {
                 }
             }
         }
-        Op::Wait { millis } => {
-            twin.now += u64::from(millis % 64) * 1_000_000;
+        Op::Wait { steps } => {
+            twin.now += u64::from(steps % 64) * STEP_NANOS;
             pending.expire(Instant(twin.now), Why::NoLeader);
             let now = twin.now;
             twin.end(Why::NoLeader, |known| known.deadline <= now);
@@ -218,7 +221,7 @@ fn every_sequence_is_that_of_the_naive_twin() {
             let ended = core::iter::from_fn(|| pending.pop_ended()).map(|(id, why)| (id.0, why));
             assert_eq!(ended.collect::<Vec<_>>(), mem::take(&mut twin.ended), "{op:?}");
             for (number, known) in (1..).zip(&twin.requests) {
-                let lives = pending.entry(number).map(|entry| entry.body.len());
+                let lives = pending.entry(number).map(|entry| entry.body().len());
                 assert_eq!(lives, (known.state != State::Over).then_some(known.len));
             }
             let waits = |known: &Known| known.state == State::Queued;

@@ -4,9 +4,10 @@
 //! and its replacement. The tool copies the workspace to `mutants/tree` in the target folder,
 //! plants all mutations there side by side, each behind a switch (see `plant`), builds once, and
 //! then runs the swarm with one mutation after the other switched on, until a seed fails. Seeds
-//! that fail without any mutation prove nothing, so those are run first. A mutation that no longer
-//! applies is an error, and so is one that survives its budget. The committed code carries no
-//! switches.
+//! that fail without any mutation prove nothing, so those are run first. Where no seed can notice,
+//! the file names a test that does (`test:`); that one has to pass with the mutation off and to
+//! fail with it on. A mutation that no longer applies is an error, and so is one that survives its
+//! budget. The committed code carries no switches.
 //!
 //! ```sh
 //! cargo run --release -p synod-sim --example mutate                  # all
@@ -84,7 +85,12 @@ fn run() -> Result<bool, String> {
     println!("{:<48} {:<6} {:>8} {:>8}  caught by", "mutation", "rule", "seeds", "seconds");
     for (place, mutation) in mutations.iter().enumerate() {
         let row = format!("{:<48} {:<6}", mutation.name, mutation.rule);
-        match hunt(&target, plant::switch_of(place), options.seeds)? {
+        let switch = plant::switch_of(place);
+        let fate = match &mutation.test {
+            Some(test) => try_test(&tree, &target, switch, test)?,
+            None => hunt(&target, switch, options.seeds)?,
+        };
+        match fate {
             Fate::Killed { seeds, seconds, how } => {
                 killed += 1;
                 println!("{row} {seeds:>8} {seconds:>8}  {how}");
@@ -160,6 +166,44 @@ fn sweep(target: &Path, switch: usize, from: u64, end: u64) -> Result<(bool, Str
     };
     let text = fs::read_to_string(&report).map_err(|error| format!("report: {error}"))?;
     Ok((status.is_some_and(|status| status.success()), text))
+}
+
+/// Runs one test with the mutation off, where it must pass, and with the mutation on.
+fn try_test(tree: &Path, target: &Path, switch: usize, test: &[String; 3]) -> Result<Fate, String> {
+    let started = Instant::now();
+    if !passes(tree, target, plant::NONE, test)? {
+        return Err(format!("{} fails without any mutation", test.join(" ")));
+    }
+    let passes = passes(tree, target, switch, test)?;
+    let seconds = started.elapsed().as_secs();
+    let how = format!("test {} of {}", test[2], test[0]);
+    Ok(if passes {
+        Fate::Survived { seeds: 0, seconds }
+    } else {
+        Fate::Killed { seeds: 0, seconds, how }
+    })
+}
+
+fn passes(tree: &Path, target: &Path, switch: usize, test: &[String; 3]) -> Result<bool, String> {
+    let [package, binary, name] = test;
+    let mut command = Command::new("cargo");
+    command.args(["test", "--quiet", "--locked", "-p", package]);
+    match binary.as_str() {
+        "lib" => command.arg("--lib"),
+        binary => command.args(["--test", binary]),
+    };
+    let status = command
+        .arg(name)
+        .env(plant::VARIABLE, switch.to_string())
+        .env("CARGO_TARGET_DIR", target)
+        .env("RUSTFLAGS", "-Awarnings")
+        .current_dir(tree)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|error| format!("cargo: {error}"))?;
+    Ok(status.success())
 }
 
 fn build(tree: &Path, target: &Path) -> Result<(), String> {

@@ -12,6 +12,8 @@ pub(crate) struct Mutation {
     pub(crate) rule: String,
     /// What goes wrong, in a sentence.
     pub(crate) story: String,
+    /// The test that notices, where seeds cannot: package, test binary or `lib`, and its name.
+    pub(crate) test: Option<[String; 3]>,
     /// The source file, from the root of the workspace.
     pub(crate) file: String,
     /// Occurs there once.
@@ -57,6 +59,13 @@ fn parse(name: &str, text: &str) -> Option<Mutation> {
         name: name.to_string(),
         rule: field("rule:")?,
         story: field("story:")?,
+        test: match field("test:") {
+            Some(words) => {
+                let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+                Some(words.try_into().ok()?)
+            }
+            None => None,
+        },
         file: field("file:")?,
         // The newline in front of a marker, and the last one, belong to the format.
         find: find.strip_suffix('\n')?.to_string(),
@@ -82,6 +91,16 @@ mod tests {
         assert_eq!(mutation.apply("cat"), Ok((1, "cbt".into())));
         assert!(mutation.apply("banana").is_err());
         assert!(mutation.apply("dog").is_err());
+    }
+
+    #[test]
+    fn a_test_has_a_package_a_binary_and_a_name() {
+        let text =
+            |test: &str| format!("rule: R1\nfile: f\n{test}story: s\n--- find\na;\n--- replace\n");
+        let mutation = parse("m", &text("test: synod-core lib some\n")).expect("a mutation");
+        assert_eq!(mutation.test, Some(["synod-core", "lib", "some"].map(str::to_owned)));
+        assert_eq!(parse("m", &text("")).expect("a mutation").test, None);
+        assert_eq!(parse("m", &text("test: some\n")), None);
     }
 
     #[test]

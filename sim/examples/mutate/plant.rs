@@ -85,7 +85,7 @@ fn with_switches(text: &str, file: &str, here: &[(usize, &Mutation)]) -> Result<
         bodies.entry(body.start).or_insert((body, String::new())).1.push_str(&branch);
     }
     let mut planted = text.to_owned();
-    for (start, (body, branches)) in bodies.into_iter().rev() {
+    for (body, branches) in bodies.into_values().rev() {
         let sound = format!("{branches}{{{}}}", &text[body.clone()]);
         planted.replace_range(body, &sound);
     }
@@ -185,6 +185,7 @@ mod tests {
             name: "m".into(),
             rule: String::new(),
             story: String::new(),
+            test: None,
             file: "core/x.rs".into(),
             find: find.into(),
             replace: replace.into(),
@@ -196,8 +197,8 @@ mod tests {
         let words: Vec<&str> = planted.split_whitespace().collect();
         let wanted = "struct S; impl S { pub(super) const fn f( &self, ) -> u8 \
                       {if crate::mutation::is_on(1) { x + 2 } else if crate::mutation::is_on(2) \
-                      { 9 + 1 } else { x + 1 }} fn g() \
-                      {if crate::mutation::is_on(5) { b(); } else { a(); }} }";
+                      { 9 + 1 } else { x + 1 } } fn g() \
+                      {if crate::mutation::is_on(5) { b(); } else { a(); } } }";
         assert_eq!(words.join(" "), wanted);
         assert!(with_switches(text, "core/x.rs", &[(0, &mutation("struct", "enum"))]).is_err());
         assert!(without_const_methods(text).contains("pub(super) fn f("));
