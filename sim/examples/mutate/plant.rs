@@ -179,8 +179,9 @@ mod tests {
 
     #[test]
     fn mutations_of_one_function_share_it() {
-        let text = "struct S;\n\nimpl S {\n    pub(super) const fn f(\n        &self,\n    ) -> u8 {\n        \
-                    x + 1\n    }\n\n    fn g() {\n        a();\n    }\n}\n";
+        let f = "    pub(super) const fn f(\n        &self,\n    ) -> u8 {\n        x + 1\n    }\n";
+        let g = "    fn g() {\n        a();\n    }\n";
+        let text = &format!("struct S;\n\nimpl S {{\n{f}\n{g}}}\n");
         let mutation = |find: &str, replace: &str| Mutation {
             name: "m".into(),
             rule: String::new(),
