@@ -90,3 +90,19 @@ fn a_crash_loop_does_not_pile_up_barriers() {
         world.restart(1);
     }
 }
+
+/// A decree of the largest size is taken, here and by the others; a larger one is not.
+#[test]
+fn a_decree_may_be_as_large_as_the_limit() {
+    // A decree of this world has eight bytes.
+    for (bytes_max, fits) in [(8, true), (7, false)] {
+        let mut world = World::new(3, true, |config| config.limits.decree_bytes_max = bytes_max);
+        world.run(2000);
+        let leader = world.leader().expect("a leader");
+        let slot = world.propose(leader);
+        assert_eq!(slot.is_some(), fits, "{bytes_max} bytes at most");
+        world.run(1000);
+        let is_decided = |id: u64| slot.is_none_or(|slot| world.replica(id).decided() > slot);
+        assert!(world.ids().all(is_decided), "everybody takes what the leader took");
+    }
+}

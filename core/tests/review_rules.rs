@@ -2,7 +2,9 @@
 
 mod world;
 
-use synod_core::{Ballot, Event, Header, Kind, Message, NodeId, Proposal, Slot, Standing};
+use synod_core::{
+    Ballot, Event, Header, Kind, Message, NodeId, PeerMisbehaved, Proposal, Slot, Standing,
+};
 use world::World;
 
 /// Three nodes at rest and their leader.
@@ -89,4 +91,29 @@ fn a_notice_decides_only_what_was_accepted_in_its_ballot() {
     assert_eq!(world.replica(deaf).decided(), slot, "S56: the older proposal is not delivered");
     assert_eq!(world.node(deaf).handed, slot);
     assert!(world.replica(deaf).promised() == ballot && Slot::ZERO < slot);
+}
+
+/// A ballot has one owner: nobody prepares or accepts in that of another, or answers a ballot that
+/// is not the receiver's own.
+#[test]
+fn a_message_in_a_ballot_of_another_owner_is_blamed_and_has_no_effect() {
+    let (mut world, leader) = led();
+    let peer = world.ids().find(|id| *id != leader).expect("three nodes");
+    let third = world.ids().find(|id| *id != leader && *id != peer).expect("three nodes");
+    let header = world.replica(peer).header();
+    let ballot = Ballot { round: 1000, node: NodeId(third) };
+    let (from, end, decided) = (Slot(1), Slot(1), Slot(1));
+    let messages = [
+        Message::Prepare { ballot, from },
+        Message::Accept { ballot, from, proposals: &[], decided },
+        Message::Accepted { ballot, end, resend: false },
+    ];
+    let (now, before) = (world.now, world.replica(leader).promised());
+    for message in messages {
+        let replica = &mut world.node(leader).replica;
+        let blamed = replica.handle(now, Event::Received { header, message });
+        assert_eq!(blamed, Err(PeerMisbehaved::BadBallot(NodeId(peer), ballot)));
+    }
+    assert_eq!(world.replica(leader).promised(), before);
+    assert_eq!(world.replica(leader).standing(), Standing::Leading);
 }

@@ -29,6 +29,7 @@ fn requests_of_every_member_are_applied_once_and_in_order() {
         assert!(own.is_sorted(), "A3: {own:?}");
         assert_eq!(own.len(), 20);
         assert_eq!(t.service(place).status().digest, t.service(0).status().digest);
+        assert_eq!(t.service(place).status().counters.applied, 20, "its own, each once");
     }
 }
 

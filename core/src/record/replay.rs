@@ -171,39 +171,3 @@ impl fmt::Display for ReplayError {
 }
 
 impl core::error::Error for ReplayError {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Kind;
-
-    fn proposal(round: u64, decree: u8) -> Proposal<u8> {
-        let ballot = Ballot { round, node: NodeId(1) };
-        Proposal { slot: Slot(0), ballot, decree: Kind::App(decree) }
-    }
-
-    /// The decree of slot 0 and the round promised after these records.
-    fn replayed(bodies: &[Body<'_, u8>]) -> (Kind<u8>, u64) {
-        let mut replay = Replay::new();
-        for body in bodies {
-            let record = Record { promised: Ballot::ZERO, decided: Slot::ZERO, body: *body };
-            replay.push(&record);
-        }
-        let found = replay.finish(Incarnation(1), Boot(1), Slot::ZERO).expect("no gap");
-        (found.accepted[0].decree.clone(), found.promised.round)
-    }
-
-    #[test]
-    fn what_was_learned_outranks_every_ballot() {
-        let (low, high) = ([proposal(3, 1)], [proposal(7, 2)]);
-        assert_eq!(replayed(&[Body::Learned(&low), Body::Accepted(&high)]), (Kind::App(1), 7));
-        assert_eq!(replayed(&[Body::Accepted(&high), Body::Learned(&low)]), (Kind::App(1), 7));
-    }
-
-    #[test]
-    fn of_accepts_the_highest_ballot_stays() {
-        let (low, high) = ([proposal(3, 1)], [proposal(7, 2)]);
-        assert_eq!(replayed(&[Body::Accepted(&low), Body::Accepted(&high)]), (Kind::App(2), 7));
-        assert_eq!(replayed(&[Body::Accepted(&high), Body::Accepted(&low)]), (Kind::App(2), 7));
-    }
-}

@@ -306,3 +306,32 @@ impl<D: Decree> Replica<D> {
 const fn words(capacity: usize) -> usize {
     capacity.div_ceil(64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: MemberIndex = MemberIndex(1);
+    const TWO: MemberIndex = MemberIndex(2);
+
+    #[test]
+    fn parts_of_two_members_do_not_complete_each_other() {
+        for capacity in [128, 64] {
+            let mut phase1 = Phase1::<u8>::new(capacity);
+            let (limit, middle) = (Slot(capacity as u64), Slot(capacity as u64 - 20));
+            let ballot = Ballot { round: 1, node: crate::NodeId(1) };
+            phase1.start(ballot, NodeSet::EMPTY, Instant::ZERO);
+            phase1.cover(ONE, Slot::ZERO, (Slot::ZERO, middle, limit));
+            phase1.cover(TWO, Slot::ZERO, (middle, limit, limit));
+            assert!(!phase1.is_done(ONE) && !phase1.is_done(TWO));
+            // What is forgotten of one member stays known of the other.
+            phase1.forget(TWO);
+            phase1.cover(TWO, Slot::ZERO, (Slot::ZERO, middle, limit));
+            assert!(!phase1.is_done(TWO), "its end was forgotten");
+            phase1.cover(ONE, Slot::ZERO, (middle, limit, limit));
+            assert!(phase1.is_done(ONE));
+            phase1.cover(TWO, Slot::ZERO, (middle, limit, limit));
+            assert!(phase1.is_done(TWO));
+        }
+    }
+}
