@@ -10,7 +10,7 @@ use crate::app::{self, Answer, AnyReply, Ending};
 use crate::checkers::{Cursors, Heard, RequestKey};
 use crate::kinds::MessageKind;
 use crate::mischief::{Cause, Gate};
-use crate::network::{Envelope, Made};
+use crate::network::{Envelope, Made, Stranger};
 use crate::node::{Item, Process, Read};
 use crate::options::DiskOptions;
 use crate::prng::Prng;
@@ -175,6 +175,11 @@ impl World {
         let (header, payload) = decoded;
         let mut before = None;
         if let Made::Foreign(stranger) = envelope.made {
+            // An empty disk has met nobody yet, and could not tell (R10).
+            let knows_nobody = self.nodes[member.place()].wiped;
+            if stranger == Stranger::Incarnation && knows_nobody {
+                return Ok(());
+            }
             // What is due anyway is no effect of the frame.
             own(service.handle(*told, Input::Replica(DEADLINE)))?;
             before = Some((stranger, Standpoint::of(service)));
