@@ -111,10 +111,7 @@ impl Sweep {
         let work = || {
             let busy_before = busy();
             while !enough.load(Ordering::Relaxed) && start.elapsed() < lasts {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= end {
-                    break;
-                }
+                let Some(seed) = take_seed(&next, || end) else { break };
                 let mut plan = self.plan.clone();
                 plan.seed = seed;
                 let report = swarm::run_caught(plan.options(), Lines::None);
@@ -224,6 +221,13 @@ impl fmt::Display for Speed {
     }
 }
 
+/// The next seed below `end`, if there is one: the largest number is no seed of a range, and so
+/// nothing lies behind the last.
+pub(crate) fn take_seed(next: &AtomicU64, end: impl Fn() -> u64) -> Option<u64> {
+    let after = |seed: u64| if seed < end() { seed.checked_add(1) } else { None };
+    next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).ok()
+}
+
 /// How long this thread has been on a processor.
 fn busy() -> Duration {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
@@ -296,4 +300,30 @@ pub fn contracts() -> String {
         return table + "every contract was put to the test\n";
     }
     table + &format!("never put to the test: {}\n", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_lies_behind_the_last_seed() {
+        let next = AtomicU64::new(u64::MAX - 2);
+        let taken: Vec<_> = (0..4).map(|_| take_seed(&next, || u64::MAX)).collect();
+        assert_eq!(taken, [Some(u64::MAX - 2), Some(u64::MAX - 1), None, None]);
+        assert_eq!(next.load(Ordering::Relaxed), u64::MAX);
+    }
+
+    #[test]
+    fn a_sweep_of_the_last_seeds_ends() {
+        let mut plan = Plan::default();
+        plan.set("faults_for_us", 10_000).expect("a short run");
+        let from = u64::MAX - 2;
+        for goal in
+            [Goal::Seeds(from..u64::MAX), Goal::Time { from, lasts: Duration::from_secs(3_600) }]
+        {
+            let sweep = Sweep { goal, plan: plan.clone(), jobs: 2, fail_fast: false };
+            assert_eq!(sweep.run(&|_, _, _| {}).seeds(), 2);
+        }
+    }
 }

@@ -73,6 +73,20 @@ fn a_sound_machine_passes_and_much_happens_to_it() {
 }
 
 #[test]
+fn the_last_seeds_run_and_nothing_lies_behind_them() {
+    let simulation = Simulation::new(Sum::default).operations(some_bytes);
+    let last = u64::MAX - 2..u64::MAX;
+    let summary = simulation.seeds(last.clone()).jobs(2).faults_for(ms(10)).check();
+    assert_eq!(summary.unwrap_or_else(|failure| panic!("{failure}")).passed, 2);
+
+    // Nor does the search for a smaller run, which tries other chances, look behind them.
+    let simulation = Simulation::new(Sum::default).operations(some_bytes).seeds(last);
+    let never = simulation.invariant("nothing is applied", |_| Err("something is".to_owned()));
+    let failure = failure(never.faults_for(ms(300)).shrink_for(ms(500)).check());
+    assert_eq!(failure.small_violation.property, Property::Invariant);
+}
+
+#[test]
 fn large_operations_have_room_in_every_run() {
     let simulation = Simulation::new(Sum::default).operations(|_| vec![0; 5_000]);
     let summary = simulation.operation_bytes_max(5_000).seeds(0..10).faults_for(ms(500)).check();
@@ -103,6 +117,8 @@ fn a_machine_that_is_not_deterministic_is_found() {
     let failure = failure(simulation.shrink_for(ms(0)).check());
     let property = failure.violation.property;
     assert!(matches!(property, Property::Agreement | Property::Linearizable), "{failure}");
+    assert!(!failure.repeats, "{failure}");
+    assert!(failure.to_string().contains("this seed ran differently the second time"), "{failure}");
 }
 
 #[test]
@@ -126,6 +142,7 @@ fn an_invariant_that_does_not_hold_is_found_and_made_small() {
     };
     let first = failure(simulation().jobs(1).check());
     assert_eq!(first.violation.property, Property::Invariant);
+    assert!(first.repeats && !first.to_string().contains("ran differently"), "{first}");
     let (before, after) = first.sizes;
     assert!(after.events < before.events, "{first}");
     let told = first.to_string();
@@ -176,18 +193,22 @@ fn named_by_the_environment() {
     if std::env::var_os("SYNOD_SIM_TEST_CHILD").is_none() {
         return;
     }
-    let small = |sum: &Sum| if sum.sum < 300 { Ok(()) } else { Err("large".to_owned()) };
+    let most = if std::env::var_os("SYNOD_SIM_TEST_PASSES").is_some() { u64::MAX } else { 300 };
+    let small = move |sum: &Sum| if sum.sum < most { Ok(()) } else { Err("large".to_owned()) };
     let simulation = Simulation::new(Sum::default).operations(some_bytes);
     simulation.invariant("the sum is small", small).seeds(5..9).shrink_for(ms(2_000)).run();
 }
 
 #[test]
 fn the_environment_names_seeds_and_plans() {
-    let child = |name: &str, value: &str| {
+    let command = |name: &str, value: &str| {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["--exact", "named_by_the_environment", "--nocapture"]);
+        command.args(["--exact", "named_by_the_environment"]);
         command.env("SYNOD_SIM_TEST_CHILD", "1").env(name, value);
-        let output = command.output().expect("a process");
+        command
+    };
+    let child = |name: &str, value: &str| {
+        let output = command(name, value).arg("--nocapture").output().expect("a process");
         assert!(!output.status.success(), "{name}={value} passes");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
@@ -196,8 +217,16 @@ fn the_environment_names_seeds_and_plans() {
     let seeds = child("SYNOD_SIM_SEEDS", "3..5");
     assert!(seeds.contains("seed 3 fails"), "{seeds}");
     let file = seed.split("SYNOD_SIM_PLAN=").nth(1).and_then(|rest| rest.split(' ').next());
-    let plan = child("SYNOD_SIM_PLAN", file.expect("a file"));
+    let file = file.expect("a file");
+    let plan = child("SYNOD_SIM_PLAN", file);
     assert!(plan.contains("Invariant: ") && plan.contains("large"), "{plan}");
+    // A run that passes now says so, though tests that pass print nothing.
+    let mended = command("SYNOD_SIM_PLAN", file).env("SYNOD_SIM_TEST_PASSES", "1").output();
+    let mended = mended.expect("a process");
+    let told = String::from_utf8_lossy(&mended.stderr);
+    assert!(mended.status.success() && told.contains(&format!("the run of {file} passes")));
+    let none = child("SYNOD_SIM_SEED", &u64::MAX.to_string());
+    assert!(none.contains("SYNOD_SIM_SEED is below 18446744073709551615"), "{none}");
     let nonsense = child("SYNOD_SIM_SEEDS", "many");
     assert!(nonsense.contains("SYNOD_SIM_SEEDS is a range such as 0..1000"), "{nonsense}");
 }

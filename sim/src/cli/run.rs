@@ -71,6 +71,9 @@ pub(super) fn goal(arguments: &Arguments) -> Result<Option<Goal>, String> {
         (Some(seeds), None) => Ok(Some(Goal::Seeds(seeds))),
         (None, Some(lasts)) => {
             let from = arguments.number("--from")?.unwrap_or_else(any_seed);
+            if from == u64::MAX {
+                return Err(format!("`--from {from}`: no seed lies there or behind"));
+            }
             Ok(Some(Goal::Time { from, lasts }))
         }
         (None, None) => Ok(None),

@@ -167,5 +167,5 @@ impl Search<'_> {
 
 /// Small numbers, so that a plan is easy to read, and never those of another round.
 const fn dice_of(seed: u64, round: u64, dice: u64) -> u64 {
-    seed + 1 + round * (DICE + DICE_FOR_NODES) + dice
+    seed.wrapping_add(1 + round * (DICE + DICE_FOR_NODES) + dice)
 }

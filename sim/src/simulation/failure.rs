@@ -19,6 +19,9 @@ pub struct Failure {
     pub seed: u64,
     /// What went wrong in it.
     pub violation: Violation,
+    /// Whether its seed ran in the same way a second time. If not, something outside the seed had a
+    /// part in it.
+    pub repeats: bool,
     /// What goes wrong in the smallest run: the same property, elsewhere perhaps.
     pub small_violation: Violation,
     /// The smallest run found that fails in the same way.
@@ -60,6 +63,7 @@ impl Failure {
         let name = format!("{}-{seed}", test.as_deref().unwrap_or("seed").replace("::", "-"));
         Self {
             seed,
+            repeats: true,
             small_violation: report.violation.clone().unwrap_or_else(|| violation.clone()),
             sizes: (shrunk.map_or(size, |shrunk| shrunk.before), size),
             tail: tail(&report),
@@ -101,6 +105,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, violation, sizes: (before, after), options, .. } = self;
         writeln!(f, "seed {seed} fails\n\n  {violation}\n")?;
+        if !self.repeats {
+            writeln!(f, "{DIFFERS}\n")?;
+        }
         writeln!(f, "as drawn:   {before}")?;
         writeln!(f, "made small: {after}\n")?;
         writeln!(f, "how the small one ends ({} members, {:?}):", options.nodes, options.quorums)?;
@@ -122,6 +129,12 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// What is said of a seed that does not run twice in the same way.
+const DIFFERS: &str = "\
+this seed ran differently the second time: the machine, its clients or its operations use
+something outside the seed (a clock, the order of a HashMap, a random number, a static); the plan
+and the picture may not reproduce it";
 
 /// How many runs the search for a smaller one takes at most.
 const RUNS_MAX: u64 = 2_000;
