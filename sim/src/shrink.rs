@@ -220,12 +220,12 @@ impl Size {
 }
 
 /// Whether two runs fail in the same way: the same property, and where a contract or a panic says
-/// it, the same contract at the same place.
+/// it, the same contract or panic at the same place.
 #[must_use]
 pub fn fails_alike(first: &Violation, second: &Violation) -> bool {
     let same = first.property == second.property;
-    same && (first.property != Property::Contract
-        || shape(first, SHAPE_LETTERS) == shape(second, SHAPE_LETTERS))
+    let by_place = matches!(first.property, Property::Contract | Property::Panic);
+    same && (!by_place || shape(first, SHAPE_LETTERS) == shape(second, SHAPE_LETTERS))
 }
 
 /// How a violation is told, without what differs from run to run.
@@ -238,7 +238,7 @@ fn shape(violation: &Violation, letters_max: usize) -> String {
 const TOLD_LETTERS: usize = 24;
 
 /// Enough for the place in the source and the name of a contract.
-const SHAPE_LETTERS: usize = 80;
+const SHAPE_LETTERS: usize = 120;
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -91,7 +91,7 @@ pub fn run_application(
 ) -> Report {
     let mut run = Run::new(options, lines, app);
     if let Err(said) = panics::caught(|| run.go(watch)) {
-        run.world.fail(Violation::new(Property::Contract, said));
+        run.world.fail(panics::blame(&said));
     }
     run.report()
 }

@@ -37,8 +37,10 @@ pub enum Property {
     Bounds,
     /// A healed cluster converges, with no further traffic.
     Convergence,
-    /// A contract of the core was broken, or a part of it panicked.
+    /// A contract of the core was broken, or a part of it or of the log panicked.
     Contract,
+    /// Something else panicked: the state machine, an invariant or a client, as a rule.
+    Panic,
 }
 
 /// A property that was broken, and how.

@@ -117,6 +117,7 @@ fn a_machine_that_is_not_deterministic_is_found() {
     let failure = failure(simulation.shrink_for(ms(0)).check());
     let property = failure.violation.property;
     assert!(matches!(property, Property::Agreement | Property::Linearizable), "{failure}");
+    assert!(failure.violation.story.contains("is the state machine deterministic?"), "{failure}");
     assert!(!failure.repeats, "{failure}");
     assert!(failure.to_string().contains("this seed ran differently the second time"), "{failure}");
 }
@@ -183,8 +184,10 @@ fn clients_hear_replies_in_order_and_may_judge_them() {
     let summary = with(1).unwrap_or_else(|failure| panic!("{failure}"));
     assert!(summary.applied > 200, "{summary}");
     let failure = failure(with(2));
-    assert_eq!(failure.violation.property, Property::Contract);
-    assert!(failure.violation.story.contains("the sum went back to"), "{failure}");
+    assert_eq!(failure.violation.property, Property::Panic);
+    let story = &failure.violation.story;
+    assert!(story.starts_with("the state machine or a client panicked at "), "{failure}");
+    assert!(story.contains("the sum went back to"), "{failure}");
 }
 
 /// What the next test runs as processes of its own, with names in the environment.

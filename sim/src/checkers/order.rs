@@ -87,10 +87,9 @@ impl Order {
         check!(
             Agreement,
             known == Some((applied.key, applied.reply)),
-            "member {} applies {:?} with reply {:x} at {place}, where another applied {known:?}",
+            "member {} {}",
             node.0,
-            applied.key,
-            applied.reply
+            unlike(applied, place, known)
         );
         self.cursors[node.place()] = Place { slot, within: place.within + 1 };
         Ok((place, first))
@@ -107,7 +106,7 @@ impl Order {
             Agreement,
             known == digest,
             "after slot {slot} the state of member {} has the digest {digest:x}, and that of \
-             another had {known:x}",
+             another had {known:x}; {HINT}",
             node.0
         );
         Ok(())
@@ -193,5 +192,44 @@ impl Order {
             node.0
         );
         Ok(())
+    }
+}
+
+/// How what a member applied at a place differs from what it or another applied there before.
+fn unlike(applied: &Applied, place: Place, known: Option<(RequestKey, u64)>) -> String {
+    let Applied { key, reply, .. } = *applied;
+    match known {
+        Some((same, before)) if same == key => format!(
+            "replies {reply:x} to {key:?} at {place}, where it or another replied {before:x} \
+             before (digests of the replies); {HINT}"
+        ),
+        Some((other, _)) => {
+            format!("applies {key:?} at {place}, where it or another applied {other:?} before")
+        }
+        None => format!("applies {key:?} at {place}, before which a place is left out"),
+    }
+}
+
+/// What to ask when the same requests lead to different replies or states.
+pub(super) const HINT: &str = "is the state machine deterministic?";
+
+#[cfg(test)]
+mod tests {
+    use synod_core::NodeId;
+
+    use super::*;
+
+    #[test]
+    fn what_differs_is_told_in_one_form() {
+        let ballot = Ballot { round: 1, node: NodeId(1) };
+        let (key, other) = (RequestKey(7 << 32), RequestKey(9 << 32));
+        let applied = Applied { slot: Slot(3), ballot, key, reply: 0x1f };
+        let place = Place { slot: Slot(3), within: 2 };
+        let told = [Some((key, 0x2e)), Some((other, 0x1f))];
+        let told = told.map(|known| unlike(&applied, place, known));
+        let replies = "replies 1f to r00000007 at slot 3 place 2, where it or another replied 2e";
+        assert!(told[0].starts_with(replies) && told[0].ends_with(HINT), "{}", told[0]);
+        let requests = "applies r00000007 at slot 3 place 2, where it or another applied r00000009";
+        assert!(told[1].starts_with(requests) && !told[1].contains(HINT), "{}", told[1]);
     }
 }

@@ -9,7 +9,7 @@ use synod_core::Slot;
 use synod_core::service::{At, StateMachine};
 
 use super::history::{Heard, History, Place};
-use super::order::Order;
+use super::order::{HINT, Order};
 use crate::machine::Machine;
 use crate::violation::{Checked, Violation, check};
 
@@ -37,14 +37,14 @@ fn replay(history: &History, order: &Order, mut machine: Machine) -> Result<u64,
                 Linearizable,
                 alone == *reply,
                 "the replicas reply {reply:x} to {key:?} at {place}; a fresh machine that applies \
-                 the same requests replies {alone:x}"
+                 the same requests replies {alone:x} (digests of the replies); {HINT}"
             );
             if let Some(Heard::Applied { slot, reply: heard }) = request.heard {
                 check!(
                     Linearizable,
                     slot == at.slot && heard == alone,
                     "the client of {key:?} heard {heard:x} in slot {slot}; at {place} a fresh \
-                     machine replies {alone:x}"
+                     machine replies {alone:x} (digests of the replies); {HINT}"
                 );
             }
             replayed += 1;
@@ -56,7 +56,7 @@ fn replay(history: &History, order: &Order, mut machine: Machine) -> Result<u64,
             Linearizable,
             alone == digest,
             "after slot {} the replicas have the digest {digest:x}; a fresh machine that applies \
-             the same requests has {alone:x}",
+             the same requests has {alone:x}; {HINT}",
             at.slot
         );
     }

@@ -29,7 +29,8 @@ impl Clues {
     pub fn of_run(report: &Report) -> Self {
         let Some(violation) = &report.violation else { return Self::default() };
         let mut clues = Self::of(violation, &report.ids);
-        if clues.members.is_empty() && violation.property == Property::Contract {
+        let panics = matches!(violation.property, Property::Contract | Property::Panic);
+        if clues.members.is_empty() && panics {
             clues.members.extend(report.events.last().map(|event| event.member));
         }
         clues
