@@ -27,6 +27,8 @@ use crate::options::Options;
 pub struct Plan {
     /// The seed.
     pub seed: u64,
+    /// The test whose state machine and clients it is a run of; those of the simulator if none.
+    pub test: Option<String>,
     /// The faults that do not happen.
     pub withheld: Withheld,
     /// What differs from what the seed draws, by the place of the setting.
@@ -299,7 +301,7 @@ impl Setting {
     fn place(name: &str) -> Result<usize, String> {
         let known = || SETTINGS.iter().map(|setting| setting.name);
         known().position(|setting| setting == name).ok_or_else(|| {
-            let words = known().chain(["seed", "withhold"]);
+            let words = known().chain(["seed", "test", "withhold"]);
             format!("a plan sets no `{name}`{}", near::hint(name, words))
         })
     }
@@ -362,6 +364,9 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}", self.seed)?;
+        if let Some(test) = &self.test {
+            writeln!(f, "test {test}")?;
+        }
         for (place, value) in &self.settings {
             writeln!(f, "{} {value}", SETTINGS[*place].name)?;
         }
@@ -393,6 +398,13 @@ impl FromStr for Plan {
                 withheld += rest;
                 withheld.push('\n');
                 continue;
+            }
+            if word == "test" && !rest.trim().is_empty() {
+                plan.test = Some(rest.trim().to_owned());
+                continue;
+            }
+            if word == "seed" && seed.is_some() {
+                return Err(mistake("a plan has one seed".into()));
             }
             if word != "seed" {
                 Setting::place(word).map_err(mistake)?;
@@ -458,11 +470,15 @@ mod tests {
             ("seed 1\n\nnodes", "line 3: `nodes`: a number is wanted"),
             ("seed x", "line 1: `seed x`: a number is wanted"),
             ("seed 1\nwithhold loss 5..3", "line 2: `5..3` is an empty range"),
+            ("seed 1\nseed 2", "line 2: a plan has one seed"),
             ("seed 1\nwithold loss 5", "did you mean `withhold`?"),
         ] {
             let error = text.parse::<Plan>().expect_err(text);
             assert!(error.contains(said), "{text}: {error}");
         }
         assert_eq!("# mine\nseed 4 # four\n".parse(), Ok(Plan::of(4)));
+        let text = "seed 4\ntest mine::counts\n";
+        let plan: Plan = text.parse().expect("a plan");
+        assert_eq!((plan.test.as_deref(), plan.to_string()), (Some("mine::counts"), text.into()));
     }
 }

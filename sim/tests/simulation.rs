@@ -223,6 +223,13 @@ fn the_environment_names_seeds_and_plans() {
     let file = file.expect("a file");
     let plan = child("SYNOD_SIM_PLAN", file);
     assert!(plan.contains("Invariant: ") && plan.contains("large"), "{plan}");
+    // It says whose it is: the simulator by itself has another state machine.
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_synod-sim"));
+    let output = replay.args(["replay", "--plan", file]).output().expect("a process");
+    let told = String::from_utf8_lossy(&output.stderr);
+    let test = "named_by_the_environment";
+    let call = format!("belongs to the test {test}: SYNOD_SIM_PLAN={file} cargo test {test}");
+    assert!(output.status.code() == Some(2) && told.contains(&call), "{told}");
     // A run that passes now says so, though tests that pass print nothing.
     let mended = command("SYNOD_SIM_PLAN", file).env("SYNOD_SIM_TEST_PASSES", "1").output();
     let mended = mended.expect("a process");

@@ -167,7 +167,14 @@ impl Arguments {
             (Some(path), None) => {
                 let text = std::fs::read_to_string(path);
                 let text = text.map_err(|error| format!("`--plan {path}`: {error}"))?;
-                text.parse().map_err(|error| format!("{path}: {error}"))?
+                let plan: Plan = text.parse().map_err(|error| format!("{path}: {error}"))?;
+                if let Some(test) = &plan.test {
+                    return Err(format!(
+                        "this plan belongs to the test {test}: SYNOD_SIM_PLAN={path} cargo test \
+                         {test}"
+                    ));
+                }
+                plan
             }
         };
         self.over(plan)
@@ -176,13 +183,20 @@ impl Arguments {
     /// Threads.
     pub(crate) fn jobs(&self) -> Result<usize, String> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(self.number("--jobs")?.unwrap_or(cores.min(2)).clamp(1, 256))
+        let jobs = self.number("--jobs")?.unwrap_or(cores.min(2));
+        if jobs == 0 { Err("`--jobs 0`: one at least".into()) } else { Ok(jobs.min(256)) }
     }
 
     /// How long `--minutes` or `--seconds` say.
     pub(crate) fn lasts(&self) -> Result<Option<Duration>, String> {
         let minutes = self.number::<u64>("--minutes")?.map(|minutes| minutes.saturating_mul(60));
-        Ok(minutes.or(self.number("--seconds")?).map(Duration::from_secs))
+        let seconds = minutes.or(self.number("--seconds")?);
+        if seconds == Some(0) {
+            return Err(
+                "no seed runs in no time: `--minutes` or `--seconds` of one at least".into()
+            );
+        }
+        Ok(seconds.map(Duration::from_secs))
     }
 
     /// The file of `--out`, or `otherwise`.
@@ -193,12 +207,27 @@ impl Arguments {
 
 #[cfg(test)]
 mod tests {
+    use synod_sim::sweep::Goal;
+
+    use super::super::run::goal;
     use super::*;
 
     static COMMAND: Command = Command {
         name: "try",
         about: "tries",
-        flags: &["--seeds", "--seed", "--set", "--nodes", "--for", "--withhold", "--trace"],
+        flags: &[
+            "--seeds",
+            "--seed",
+            "--set",
+            "--nodes",
+            "--for",
+            "--withhold",
+            "--trace",
+            "--jobs",
+            "--minutes",
+            "--seconds",
+            "--from",
+        ],
         notes: "",
         act: |_| Ok(true),
     };
@@ -240,6 +269,24 @@ mod tests {
             assert!(error.contains(said), "{line}: {error}");
         }
         assert!(parse("--seeds 9..3").expect("read").seeds().is_err());
+        assert_eq!(parse("--jobs 0").expect("read").jobs(), Err("`--jobs 0`: one at least".into()));
+    }
+
+    #[test]
+    fn an_amount_that_runs_nothing_is_a_mistake() {
+        for (line, said) in [
+            ("--minutes 0", "no seed runs in no time"),
+            ("--seconds 0", "no seed runs in no time"),
+            ("--seeds 0..5 --from 7", "`--seeds` names the first seed already"),
+            ("--from 7", "`--from` needs a time"),
+            ("--seconds 1 --from 18446744073709551615", "no seed lies there or behind"),
+            ("--seeds 0..5 --seconds 1", "not both"),
+        ] {
+            let error = goal(&parse(line).expect(line)).expect_err(line);
+            assert!(error.contains(said), "{line}: {error}");
+        }
+        let from = goal(&parse("--seconds 1 --from 7").expect("read"));
+        assert_eq!(from, Ok(Some(Goal::Time { from: 7, lasts: Duration::from_secs(1) })));
     }
 
     #[test]

@@ -68,6 +68,9 @@ fn run(arguments: &Arguments) -> Outcome {
 pub(super) fn goal(arguments: &Arguments) -> Result<Option<Goal>, String> {
     match (arguments.seeds()?, arguments.lasts()?) {
         (Some(_), Some(_)) => Err("`--seeds` or a time, not both".into()),
+        (Some(_), None) if arguments.has("--from") => {
+            Err("`--seeds` names the first seed already: no `--from`".into())
+        }
         (Some(seeds), None) => Ok(Some(Goal::Seeds(seeds))),
         (None, Some(lasts)) => {
             let from = arguments.number("--from")?.unwrap_or_else(any_seed);
@@ -75,6 +78,9 @@ pub(super) fn goal(arguments: &Arguments) -> Result<Option<Goal>, String> {
                 return Err(format!("`--from {from}`: no seed lies there or behind"));
             }
             Ok(Some(Goal::Time { from, lasts }))
+        }
+        (None, None) if arguments.has("--from") => {
+            Err("`--from` needs a time: `--minutes N` or `--seconds N`".into())
         }
         (None, None) => Ok(None),
     }

@@ -55,11 +55,12 @@ impl Failure {
             shrink_with(plan, budget, runner, &mut |_, _| {}).ok()
         };
         let seed = plan.seed;
-        let small = shrunk.as_ref().map_or(plan, |shrunk| &shrunk.plan).clone();
+        let mut small = shrunk.as_ref().map_or(plan, |shrunk| &shrunk.plan).clone();
         let report = runner(small.options(), Lines::Keep, &mut |_| true);
         let size = Size::of(&report);
         let thread = std::thread::current();
         let test = thread.name().filter(|name| *name != "main").map(str::to_owned);
+        small.test.clone_from(&test);
         let name = format!("{}-{seed}", test.as_deref().unwrap_or("seed").replace("::", "-"));
         Self {
             seed,
