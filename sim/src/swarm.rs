@@ -19,7 +19,7 @@ use crate::network::Counts;
 use crate::node::Item;
 use crate::options::Options;
 use crate::panics;
-use crate::prng::Prng;
+use crate::prng::{PPM, Prng};
 use crate::trace::{Event, Lines};
 use crate::violation::{Property, Violation};
 use crate::world::{Stats, World};
@@ -124,6 +124,8 @@ struct Run {
     core: NodeSet,
     /// When the phase began.
     since: Moment,
+    /// Everything below was held by the whole core then.
+    held: Slot,
     proofs: Vec<RequestKey>,
 }
 
@@ -158,6 +160,7 @@ impl Run {
             scheduled: Vec::new(),
             core: NodeSet::EMPTY,
             since: Moment::ZERO,
+            held: Slot::ZERO,
             proofs: Vec::new(),
         }
     }
@@ -313,6 +316,14 @@ impl Run {
         }
         if core_only {
             world.split(whole);
+            // Half of those who stay away are not silent: the core hears them, and they are deaf.
+            if Prng::new(world.options.seed, "outsiders").chance(PPM / 2) {
+                for outsider in world.members().filter(|member| !whole.contains(*member)) {
+                    for member in whole.iter() {
+                        world.network.set_cut(outsider, member, false);
+                    }
+                }
+            }
         }
         if world.options.hints {
             for member in world.members() {
@@ -320,7 +331,16 @@ impl Run {
             }
         }
         self.since = self.world.now();
+        self.held = self.core.iter().map(|member| self.held_by(member)).min().unwrap_or_default();
         self.look_again();
+    }
+
+    /// Everything below is decided on the disk of a member, and in its machine.
+    fn held_by(&self, member: MemberIndex) -> Slot {
+        let node = self.world.node(member);
+        let running = node.process.as_ref().map(|process| process.service.machine().end());
+        let decided = self.world.checkers().images().of(member).decided;
+        running.unwrap_or_else(|| node.machine.end()).min(decided)
     }
 
     /// A bound on how long a healthy cluster may take, in election timeouts and in what it takes
@@ -331,8 +351,8 @@ impl Run {
         let election = timeouts.election + timeouts.election_jitter + timeouts.step_down;
         let reads = Duration::from_nanos(self.world.options.disk.read_nanos * 4);
         let slot = timeouts.resend + timeouts.heartbeat * 4 + reads;
-        let slots = self.world.checkers().images().chosen_end().0 as u32 + 10;
-        let rate = u64::from(crate::prng::PPM) - self.world.options.process.drift_ppm;
+        let slots = self.world.checkers().images().chosen_end().since(self.held) as u32 + 10;
+        let rate = u64::from(PPM) - self.world.options.process.drift_ppm;
         let time = nanos(election * ELECTIONS_MAX + slot * slots) / rate * 1_000_000;
         self.since.plus(time)
     }

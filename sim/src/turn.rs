@@ -106,10 +106,11 @@ impl World {
             }
             Item::Read(read) => return self.take_read(member, process, read),
             Item::Submit(request) => {
-                let body = request.body.clone();
+                let (body, asked) = (request.body.clone(), request.clone());
                 let key = RequestKey::of(&body);
                 match process.service.submit(told, request) {
                     Ok(id) => {
+                        self.checkers.on_demand(&asked);
                         process.taken += 1;
                         process.requests.insert(id, key);
                         self.stats.taken += 1;
@@ -210,7 +211,7 @@ impl World {
                 let text = format!("{}: {fault}", Told::came(envelope).text);
                 Told { text, ..Told::came(envelope) }
             });
-            let late = self.is_late(&fault);
+            let late = self.is_late(&fault, envelope.from);
             check!(
                 Contract,
                 late || !envelope.made.is_honest(),
@@ -223,10 +224,10 @@ impl World {
 
     /// Messages of an earlier run are late, not wrong, and a member whose disk was replaced is
     /// refused for good. Nothing else can be held against an honest member.
-    fn is_late(&self, fault: &PeerMisbehaved) -> bool {
+    fn is_late(&self, fault: &PeerMisbehaved, from: MemberIndex) -> bool {
         match fault {
             PeerMisbehaved::StaleBoot(..) => true,
-            PeerMisbehaved::StaleIncarnation(..) => self.nodes.iter().any(|node| node.wiped),
+            PeerMisbehaved::StaleIncarnation(..) => self.nodes[from.place()].wiped,
             PeerMisbehaved::WrongCluster(_)
             | PeerMisbehaved::WrongGroup(_)
             | PeerMisbehaved::WrongEpoch(_)

@@ -29,6 +29,8 @@ pub enum Property {
     Linearizable,
     /// Each submit has one outcome, and a true one.
     Outcomes,
+    /// Conditions on the leadership hold, and exclusive requests are alone.
+    Demands,
     /// The requests of an origin are applied in the order of their submission.
     OriginOrder,
     /// Cursors never go back.

@@ -77,6 +77,8 @@ pub struct Image {
     pub promised_ever: Ballot,
     /// Whether the right to vote is durable (R10).
     pub votes: bool,
+    /// Whether this disk replaced one that was lost: such a member never votes again by itself.
+    pub replaced: bool,
     /// The highest decided mark that is durable.
     pub decided: Slot,
     /// The last durable vote per slot.
@@ -218,6 +220,7 @@ impl Images {
     pub fn on_wiped(&mut self, node: MemberIndex) {
         let image = std::mem::take(&mut self.nodes[node.place()]);
         self.nodes[node.place()].promised_ever = image.promised_ever;
+        self.nodes[node.place()].replaced = true;
         for (slot, vote) in image.pending.iter().filter(|p| !p.learned).flat_map(|p| &p.slots) {
             let ballots = self.ballots(*slot, *vote);
             if !ballots.durable.contains(node) {

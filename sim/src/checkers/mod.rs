@@ -5,6 +5,7 @@
 
 pub mod bounds;
 pub mod campaigns;
+pub mod demands;
 pub mod history;
 pub mod images;
 pub mod linearizable;
@@ -42,6 +43,7 @@ pub struct Checkers {
     promises: promises::Promises,
     proposals: proposals::Proposals,
     order: order::Order,
+    demands: demands::Demands,
     origin: origin::Origin,
     monotonic: monotonic::Monotonic,
     limits: Limits,
@@ -58,6 +60,7 @@ impl Checkers {
             promises: promises::Promises::new(members),
             proposals: proposals::Proposals::new(limits.window),
             order: order::Order::new(members.len()),
+            demands: demands::Demands::default(),
             origin: origin::Origin::default(),
             monotonic: monotonic::Monotonic::new(members.len()),
             limits,
@@ -168,6 +171,7 @@ impl Checkers {
             return Ok(());
         }
         validity::on_first_applied(&mut self.history, &self.images, node, place, applied)?;
+        self.demands.on_first_applied(node, place, applied)?;
         self.origin.on_first_applied(&self.history, applied.key, place)
     }
 
@@ -200,6 +204,11 @@ impl Checkers {
     /// A submit was taken; `number` counts those of its run.
     pub fn on_submit(&mut self, body: Bytes, node: MemberIndex, boot: Boot, number: u64) {
         self.history.on_submit(body, node, boot, number);
+    }
+
+    /// What a request that is taken demands of its decree.
+    pub fn on_demand(&mut self, request: &synod_core::service::Request) {
+        self.demands.on_submit(request);
     }
 
     /// A client hears an outcome.

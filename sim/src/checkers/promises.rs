@@ -88,7 +88,7 @@ impl Promises {
             Message::Nack { refused, promised } => {
                 check!(
                     Promises,
-                    promised > refused,
+                    promised > refused && promised <= durable,
                     "member {} refuses {refused} and teaches {promised}, which is no higher",
                     node.0
                 );
@@ -126,6 +126,12 @@ impl Promises {
             Promises,
             images.of(node).votes,
             "member {} sends {kind} of ballot {ballot} without a durable right to vote",
+            node.0
+        );
+        check!(
+            Promises,
+            !images.of(node).replaced,
+            "member {} sends {kind} of ballot {ballot} from a disk that replaced another",
             node.0
         );
         let said = &mut self.said[node.place()];
