@@ -367,6 +367,14 @@ impl World {
                 Output::LeaderChanged { leader } => {
                     let own_id = self.nodes[member.place()].id;
                     let own = leader.is_some_and(|ballot| ballot.node == own_id);
+                    let open = process.requests.values().next();
+                    check!(
+                        Outcomes,
+                        self.options.forward || leader.is_none() || own || open.is_none(),
+                        "member {} does not hand on requests, and tells that {leader:?} leads \
+                         while {open:?} has no outcome",
+                        member.0
+                    );
                     self.stats.leaders += u64::from(own);
                     self.trace.tell(self.now, member, "leader", u64::from(own), || {
                         let name =
