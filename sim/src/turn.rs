@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 use synod_core::service::{Input, Outcome, Output};
 use synod_core::wire::{self, Payload};
-use synod_core::{Event, Header, MemberIndex, Message, NodeSet, PeerMisbehaved};
+use synod_core::{Ballot, Event, Header, MemberIndex, Message, NodeSet, PeerMisbehaved};
 
 use crate::app::{self, Answer, AnyReply, Ending};
 use crate::checkers::{Cursors, Heard, RequestKey};
@@ -365,23 +365,8 @@ impl World {
                     self.read_later(member, Read::CatchUp { to, from, end, decided });
                 }
                 Output::LeaderChanged { leader } => {
-                    let own_id = self.nodes[member.place()].id;
-                    let own = leader.is_some_and(|ballot| ballot.node == own_id);
-                    let open = process.requests.values().next();
-                    check!(
-                        Outcomes,
-                        self.options.forward || leader.is_none() || own || open.is_none(),
-                        "member {} does not hand on requests, and tells that {leader:?} leads \
-                         while {open:?} has no outcome",
-                        member.0
-                    );
-                    self.stats.leaders += u64::from(own);
-                    self.trace.tell(self.now, member, "leader", u64::from(own), || {
-                        let name =
-                            leader.map_or_else(|| "none".into(), |ballot| ballot.to_string());
-                        Told::from(if own { format!("{name}, itself") } else { name })
-                            .ballot(leader)
-                    });
+                    let open = process.requests.values().next().copied();
+                    self.hear_leader(member, leader, open)?;
                 }
                 Output::Outcome { id, outcome } => {
                     let key = process.requests.remove(&id);
@@ -399,6 +384,31 @@ impl World {
             }
         }
         Ok(after)
+    }
+
+    /// A member tells who leads. Whoever hands nothing on tells of the lost leadership only when
+    /// all requests have their outcome (A11); `open` is one that has none.
+    fn hear_leader(
+        &mut self,
+        member: MemberIndex,
+        leader: Option<Ballot>,
+        open: Option<RequestKey>,
+    ) -> Checked {
+        let own_id = self.nodes[member.place()].id;
+        let own = leader.is_some_and(|ballot| ballot.node == own_id);
+        check!(
+            Outcomes,
+            self.options.forward || leader.is_none() || own || open.is_none(),
+            "member {} does not hand on requests, and tells that {leader:?} leads while {open:?} \
+             has no outcome",
+            member.0
+        );
+        self.stats.leaders += u64::from(own);
+        self.trace.tell(self.now, member, "leader", u64::from(own), || {
+            let name = leader.map_or_else(|| "none".into(), |ballot| ballot.to_string());
+            Told::from(if own { format!("{name}, itself") } else { name }).ballot(leader)
+        });
+        Ok(())
     }
 
     /// Tells the checkers what the state machine applied.
