@@ -414,10 +414,9 @@ pub fn replies(bytes: &[u8]) -> usize {
     // Byte by byte, unless that takes too long: what is not complete is read anew each time.
     for piece in bytes.chunks(bytes.len() / 64 + 1) {
         input.extend_from_slice(piece);
-        match resp::decode(&mut input) {
-            Ok(Some(value)) => again.push(value),
-            Ok(None) => {}
-            Err(_) => break,
+        // A piece may end several values. What is wrong stays wrong, whatever follows.
+        while let Ok(Some(value)) = resp::decode(&mut input) {
+            again.push(value);
         }
     }
     assert_eq!(again, values, "cuts matter");
