@@ -173,6 +173,23 @@ fn lost_leadership_is_told_after_the_outcomes() {
     assert!(t.service(0).is_drained());
 }
 
+#[test]
+fn lost_leadership_is_told_after_the_outcomes_also_in_the_end() {
+    let mut t = Cluster::with(3, without_forwarding);
+    t.elect();
+    t.run_until(|t| t.service(0).machine().decrees.len() == 1);
+    let ballot = t.service(0).replica().leader().expect("it leads");
+    t.cut_off(0);
+    let id = t.submit(0, "in flight");
+    let now = t.now;
+    t.service_mut(0).shut_down(now);
+    t.drain(0);
+    t.members[0].told.clear();
+    t.run_until(|t| t.members[0].told.contains(&Told::Leader(None)));
+    assert_eq!(t.members[0].told, [Told::Outcome(id), Told::Leader(None)]);
+    assert_eq!(t.outcome(0, id), Some(Outcome::Unknown { ballot }));
+}
+
 /// A submit may be the first thing that a leader hears after it was stopped for long. It looks at
 /// the clock when it is to propose, and leads no more: its caller is told in the same turn.
 #[test]

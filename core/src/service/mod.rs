@@ -417,9 +417,11 @@ impl<M: StateMachine> Service<M> {
         if self.replica.is_stopped() {
             self.pending.refuse_queued(Why::Stopped);
             self.pending.give_up();
-        } else if self.closing {
+        }
+        if self.closing {
             self.pending.refuse_queued(Why::ShuttingDown);
-        } else if !self.forward && self.leads_in().is_none() {
+        }
+        if !self.forward && self.leads_in().is_none() {
             // A11: every request has its outcome before the host hears of the lost leadership.
             self.pending.refuse_queued(Why::NotLeader(leader));
             self.pending.give_up();
