@@ -12,7 +12,7 @@
 //! ```sh
 //! cargo run --release -p synod-sim --example mutate                  # all
 //! cargo run --release -p synod-sim --example mutate -- r2 --seeds 20000
-//! cargo run --release -p synod-sim --example mutate -- --from /tmp/ideas   # others than those
+//! cargo run --release -p synod-sim --example mutate -- --from ideas        # others than those
 //! ```
 
 mod mutation;
