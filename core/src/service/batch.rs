@@ -110,9 +110,9 @@ pub(super) struct Head {
 pub(super) struct Batch {
     bytes: Bytes,
     at: usize,
-    origin: Origin,
+    /// Of the segment at hand.
     base: u64,
-    /// Requests of the segment at hand that were not read yet.
+    /// Its requests, as long as they were not handed out.
     left: u32,
 }
 
@@ -128,26 +128,18 @@ impl Batch {
             fields.skip(len)?;
         }
         fields.finish()?;
-        let origin = Origin::default();
-        let batch = Self { bytes: bytes.clone(), at: DECREE_HEAD_BYTES, origin, base: 0, left: 0 };
+        let batch = Self { bytes: bytes.clone(), at: DECREE_HEAD_BYTES, base: 0, left: 0 };
         Ok((head, batch))
     }
 
-    /// Goes on to the next segment, when this one is done; `false` at the end. What was checked in
-    /// `open` cannot fail here.
-    pub(super) fn next_segment(&mut self) -> bool {
-        if self.left == 0 {
-            let Ok(mut fields) = Fields::of(&self.bytes, self.at) else { return false };
-            let Ok(head) = read_segment_head(&mut fields) else { return false };
-            (self.origin, self.base, self.left, _) = head;
-            self.at += SEGMENT_HEAD_BYTES;
-        }
-        true
-    }
-
-    /// Whose requests these are.
-    pub(super) const fn origin(&self) -> Origin {
-        self.origin
+    /// Goes on to the next segment, and tells whose requests it holds; `None` at the end. What was
+    /// checked in `open` cannot fail here.
+    pub(super) fn next_segment(&mut self) -> Option<Origin> {
+        let mut fields = Fields::of(&self.bytes, self.at).ok()?;
+        let origin;
+        (origin, self.base, self.left, _) = read_segment_head(&mut fields).ok()?;
+        self.at += SEGMENT_HEAD_BYTES;
+        Some(origin)
     }
 
     /// Hands out all requests of the segment.

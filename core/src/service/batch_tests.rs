@@ -36,8 +36,7 @@ fn decree() -> Bytes {
 
 fn entries(mut batch: Batch) -> Vec<(Origin, u64, Vec<u8>)> {
     let mut found = Vec::new();
-    while batch.next_segment() {
-        let origin = batch.origin();
+    while let Some(origin) = batch.next_segment() {
         batch.drain_segment(|number, body| found.push((origin, number, body.to_vec())));
     }
     found

@@ -133,8 +133,8 @@ impl Delivery {
     ) -> Step {
         if let Some((at, batch)) = &mut self.open {
             let at = *at;
-            while batch.next_segment() {
-                let (origin, numbers) = (batch.origin(), &mut self.numbers);
+            while let Some(origin) = batch.next_segment() {
+                let numbers = &mut self.numbers;
                 let is_own = origin == own;
                 batch.drain_segment(|number, body| {
                     let reply = machine.apply(at, body);
