@@ -221,8 +221,6 @@ struct Live<M: StateMachine> {
     durable: bool,
     /// State and place in one, so that they cannot part in a crash (S42).
     saved: Option<Arc<[u8]>>,
-    /// What the last decree came to, until the next one: a service hands out all outcomes of a
-    /// decree before it applies another.
     /// Of this turn, in the order of application, up to the last that was asked for.
     replies: VecDeque<(RequestKey, M::Reply)>,
 }

@@ -106,8 +106,8 @@ impl World {
             }
             Item::Read(read) => return self.take_read(member, process, read),
             Item::Submit(request) => {
-                let (body, asked) = (request.body.clone(), request.clone());
-                let key = RequestKey::of(&body);
+                let asked = request.clone();
+                let key = RequestKey::of(&asked.body);
                 match process.service.submit(told, request) {
                     Ok(id) => {
                         self.checkers.on_demand(&asked);
@@ -117,10 +117,11 @@ impl World {
                         let boot = process.header.boot;
                         let is_tagged = self.answers.is_some();
                         self.trace.tell(self.now, member, "submit", key.0, || {
-                            let what = if is_tagged { app::describe(&body) } else { String::new() };
+                            let what =
+                                if is_tagged { app::describe(&asked.body) } else { String::new() };
                             Told::from(format!("{key:?} as {id:?} {what}")).request(key)
                         });
-                        self.checkers.on_submit(body, member, boot, process.taken);
+                        self.checkers.on_submit(asked.body, member, boot, process.taken);
                     }
                     Err(rejected) => {
                         self.stats.rejected += 1;

@@ -2,8 +2,6 @@
 //! one (A1). What a client heard applied is applied there, with that reply; what it heard refused
 //! never is.
 
-use synod_core::{Boot, MemberIndex};
-
 use super::history::{Heard, History, RequestKey};
 use crate::violation::{Checked, check};
 
@@ -33,11 +31,4 @@ pub fn on_outcome(history: &mut History, key: RequestKey, heard: Heard) -> Check
         Heard::Unknown => {}
     }
     Ok(())
-}
-
-/// The submits of a run that lasts and have no outcome.
-#[must_use]
-pub fn open(history: &History, node: MemberIndex, boot: Boot) -> usize {
-    let of_run = |node_of, boot_of| node_of == node && boot_of == boot;
-    history.all().filter(|(_, r)| of_run(r.node, r.boot) && r.heard.is_none()).count()
 }
