@@ -5,16 +5,13 @@
 //! the program starts. The source is formatted by rustfmt, so indentation tells where a function
 //! begins and ends.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
+use crate::copy;
+use crate::hunt::VARIABLE;
 use crate::mutation::Mutation;
-
-/// The environment variable that names the mutation which is on.
-pub(crate) const VARIABLE: &str = "SYNOD_MUTATION";
 
 /// The switch that turns none on.
 pub(crate) const NONE: usize = 0;
@@ -24,50 +21,22 @@ pub(crate) const fn switch_of(place: usize) -> usize {
     place + 1
 }
 
-/// Copies what is tracked, as it stands in the working tree, with the mutations in it. What is
-/// there already stays untouched, so that only what is new is compiled.
+/// Makes the copy, with the mutations in it.
 pub(crate) fn plant(root: &Path, tree: &Path, mutations: &[Mutation]) -> Result<(), String> {
-    let listed = Command::new("git").arg("-C").arg(root).args(["ls-files", "-z"]).output();
-    let listed = listed.map_err(|error| format!("git ls-files: {error}"))?;
-    let listed = String::from_utf8_lossy(&listed.stdout);
-    let names = || listed.split('\0').filter(|name| !name.is_empty());
-    remove_others(tree, &names().map(|name| tree.join(name)).collect())?;
-    for name in names() {
-        let (from, to) = (root.join(name), tree.join(name));
-        let Ok(mut wanted) = fs::read(&from) else { continue };
+    copy::copy(root, tree, |name, mut text| {
         let here = mutations.iter().enumerate().filter(|(_, mutation)| mutation.file == name);
         let here: Vec<(usize, &Mutation)> = here.collect();
         if !here.is_empty() {
-            let text = String::from_utf8(wanted).map_err(|_| format!("{name}: not a text"))?;
-            wanted = with_switches(&text, name, &here)?.into_bytes();
+            text = with_switches(&text, name, &here)?;
         }
-        if name.ends_with(".rs") && (name.starts_with("core/src/") || name.starts_with("log/src/"))
-        {
-            wanted = without_const_methods(&String::from_utf8_lossy(&wanted)).into_bytes();
+        if name.starts_with("core/src/") || name.starts_with("log/src/") {
+            text = without_const_methods(&text);
         }
         if name == CORE {
-            wanted.extend_from_slice(switch_module().as_bytes());
+            text.push_str(&switch_module());
         }
-        if fs::read(&to).ok().as_ref() != Some(&wanted) {
-            let folder = to.parent().ok_or("a file has a folder")?;
-            fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-            fs::write(&to, wanted).map_err(|error| format!("{}: {error}", to.display()))?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes the files of an earlier run that are tracked no more.
-fn remove_others(folder: &Path, tracked: &BTreeSet<PathBuf>) -> Result<(), String> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.is_dir() {
-            remove_others(&path, tracked)?;
-        } else if !tracked.contains(&path) {
-            fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-    }
-    Ok(())
+        Ok(text)
+    })
 }
 
 /// The text of a file with these mutations in it, each with its place in the list.
@@ -160,6 +129,7 @@ const CORE: &str = "core/src/lib.rs";
 mod tests {
     use super::*;
     use crate::mutation::read_all;
+    use std::fs;
 
     #[test]
     fn every_mutation_applies_to_the_tree() {
