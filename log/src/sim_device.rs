@@ -9,6 +9,7 @@
 
 mod disk;
 mod faults;
+mod file;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -135,7 +136,7 @@ impl SimDevice {
     /// else.
     #[must_use]
     pub fn media(&self) -> Vec<(String, Vec<u8>)> {
-        self.disk().media().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect()
+        self.disk().media().map(|(name, bytes)| (name.to_owned(), bytes.into_owned())).collect()
     }
 
     /// What a file reads as now.

@@ -1,9 +1,11 @@
 //! The state of a simulated disk: what is seen, and what would survive.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 
 use super::faults::{DeviceFault, Faults, Operation};
+use super::file::FileState;
 
 /// What a power cut keeps of what is not durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,25 +49,6 @@ struct Misread {
     shows: Option<usize>,
 }
 
-/// The bytes of a file.
-#[derive(Clone, Debug)]
-pub(super) struct FileState {
-    /// As they are read.
-    seen: Vec<u8>,
-    /// What would survive.
-    media: Vec<u8>,
-    /// What was written since the last sync, in order.
-    pending: Vec<Write>,
-    /// Whether the file was ever synced: its length is uncertain until then.
-    is_synced: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Write {
-    offset: usize,
-    bytes: Vec<u8>,
-}
-
 /// One atomic change of names.
 #[derive(Clone, Debug)]
 struct NameChange {
@@ -75,7 +58,7 @@ struct NameChange {
 
 /// A small generator (SplitMix64): the same seed, the same disk.
 #[derive(Clone, Debug)]
-struct Chance(u64);
+pub(super) struct Chance(u64);
 
 impl Disk {
     pub(super) fn new(sector_bytes: usize) -> Self {
@@ -144,7 +127,7 @@ impl Disk {
     pub(super) fn read(&mut self, file: usize, into: &mut [u8], offset: u64) -> io::Result<usize> {
         let fault = self.faults.next(Operation::Read);
         failed(fault)?;
-        let seen = &self.files[file].seen;
+        let seen = self.files[file].seen();
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(seen.len());
         let mut len = into.len().min(seen.len() - from);
         if let Some(DeviceFault::Short(most)) = fault {
@@ -178,7 +161,7 @@ impl Disk {
             Some(DeviceFault::Short(most)) => len = len.min(most.max(1)),
             Some(DeviceFault::Lost) => return Ok(len),
             Some(DeviceFault::Misdirected(further)) => {
-                let room = self.files[file].seen.len().saturating_sub(offset + len);
+                let room = self.files[file].seen().len().saturating_sub(offset + len);
                 offset += usize::try_from(further).unwrap_or(0).min(room);
             }
             Some(DeviceFault::Error) => {
@@ -212,14 +195,8 @@ impl Disk {
         let Ok(len) = usize::try_from(bytes) else {
             return Err(io::ErrorKind::FileTooLarge.into());
         };
-        let file = &mut self.files[file];
-        file.seen.truncate(len);
-        // A file that is cut is not written any more here, so order does not matter: the cut is
-        // kept when the power goes, or not, with what was written last.
-        file.pending.retain(|write| write.offset + write.bytes.len() <= len);
-        if self.chance.below(2) == 0 {
-            file.media.truncate(len);
-        }
+        let survives = self.chance.below(2) == 0;
+        self.files[file].truncate(len, survives);
         self.faults.finish()
     }
 
@@ -236,44 +213,36 @@ impl Disk {
         self.names = self.durable_names.clone();
         for file in &mut self.files {
             match keep {
-                Keep::Nothing => file.pending.clear(),
+                Keep::Nothing => file.keep_nothing(),
                 Keep::Everything => file.keep_all(),
                 Keep::Some(_) => {
-                    if !file.is_synced {
-                        file.media.truncate(self.chance.below(file.media.len() + 1));
-                    }
+                    file.lose_length(&mut self.chance);
                     file.keep_some(self.sector_bytes, &mut self.chance);
                 }
             }
-            file.seen.clone_from(&file.media);
+            file.read_anew();
         }
     }
 
     pub(super) fn rot(&mut self, name: &str, offset: u64, bits: u8) -> bool {
-        let Some(file) = self.names.get(name) else { return false };
-        let file = &mut self.files[*file];
-        let Ok(offset) = usize::try_from(offset) else { return false };
-        let (Some(seen), Some(media)) = (file.seen.get_mut(offset), file.media.get_mut(offset))
-        else {
-            return false;
-        };
-        *seen ^= bits;
-        *media ^= bits;
-        true
+        self.change_both(name, offset, 1, |byte| byte[0] ^= bits)
     }
 
     pub(super) fn overwrite(&mut self, name: &str, offset: u64, bytes: &[u8]) -> bool {
+        self.change_both(name, offset, bytes.len(), |place| place.copy_from_slice(bytes))
+    }
+
+    /// Changes `len` bytes of a file, as they are read and as they would survive.
+    fn change_both(
+        &mut self,
+        name: &str,
+        offset: u64,
+        len: usize,
+        change: impl Fn(&mut [u8]),
+    ) -> bool {
         let Some(file) = self.names.get(name) else { return false };
-        let file = &mut self.files[*file];
         let Ok(from) = usize::try_from(offset) else { return false };
-        let to = from + bytes.len();
-        let (Some(seen), Some(media)) = (file.seen.get_mut(from..to), file.media.get_mut(from..to))
-        else {
-            return false;
-        };
-        seen.copy_from_slice(bytes);
-        media.copy_from_slice(bytes);
-        true
+        self.files[*file].change_both(from..from.saturating_add(len), change)
     }
 
     pub(super) fn misread(&mut self, name: &str, from: u64, len: u64, shows: Option<u64>) -> bool {
@@ -289,8 +258,8 @@ impl Disk {
     }
 
     /// What would survive, by name.
-    pub(super) fn media(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.durable_names.iter().map(|(name, file)| (&**name, &*self.files[*file].media))
+    pub(super) fn media(&self) -> impl Iterator<Item = (&str, Cow<'_, [u8]>)> {
+        self.durable_names.iter().map(|(name, file)| (&**name, self.files[*file].media()))
     }
 
     pub(super) fn lose_file(&mut self, name: &str) -> bool {
@@ -299,20 +268,19 @@ impl Disk {
     }
 
     pub(super) fn contents(&self, name: &str) -> Option<&[u8]> {
-        self.names.get(name).map(|file| &*self.files[*file].seen)
+        self.names.get(name).map(|file| self.files[*file].seen())
     }
 
     pub(super) fn put(&mut self, name: &str, bytes: &[u8]) {
         let file = self.add(bytes.to_vec());
-        self.files[file].is_synced = true;
+        self.files[file].keep_all();
         self.names.insert(name.to_owned(), file);
         self.durable_names.insert(name.to_owned(), file);
     }
 
     fn add(&mut self, bytes: Vec<u8>) -> usize {
         self.forget_unnamed();
-        let media = bytes.clone();
-        self.files.push(FileState { seen: bytes, media, pending: Vec::new(), is_synced: false });
+        self.files.push(FileState::new(bytes));
         self.files.len() - 1
     }
 
@@ -327,12 +295,7 @@ impl Disk {
         }
         for (file, is_named) in self.files.iter_mut().zip(is_named) {
             if !is_named {
-                *file = FileState {
-                    seen: Vec::new(),
-                    media: Vec::new(),
-                    pending: Vec::new(),
-                    is_synced: true,
-                };
+                *file = FileState::forgotten();
             }
         }
     }
@@ -361,59 +324,14 @@ impl NameChange {
     }
 }
 
-impl FileState {
-    pub(super) fn len(&self) -> u64 {
-        self.seen.len() as u64
-    }
-
-    fn write(&mut self, bytes: &[u8], offset: usize) {
-        put(&mut self.seen, bytes, offset);
-        self.pending.push(Write { offset, bytes: bytes.to_vec() });
-    }
-
-    fn keep_all(&mut self) {
-        for write in self.pending.drain(..) {
-            put(&mut self.media, &write.bytes, write.offset);
-        }
-        self.is_synced = true;
-    }
-
-    /// Keeps, of each sector, what one of the writes to it left there, or what was there before.
-    fn keep_some(&mut self, sector_bytes: usize, chance: &mut Chance) {
-        let pending = std::mem::take(&mut self.pending);
-        let first = pending.iter().map(|write| write.offset / sector_bytes).min();
-        let end = pending.iter().map(|write| write.end().div_ceil(sector_bytes)).max();
-        // Now and then a whole crash keeps nearly all, or nearly nothing.
-        let odds = chance.below(5);
-        for sector in first.unwrap_or(0)..end.unwrap_or(0) {
-            let (from, to) = (sector * sector_bytes, (sector + 1) * sector_bytes);
-            let meets = |write: &&Write| write.offset < to && write.end() > from;
-            let writes: Vec<_> = pending.iter().filter(meets).collect();
-            let kept = if odds == 0 && chance.below(8) > 0 {
-                0
-            } else if odds == 1 && chance.below(8) > 0 {
-                writes.len()
-            } else {
-                chance.below(writes.len() + 1)
-            };
-            for write in &writes[..kept] {
-                let (start, stop) = (write.offset.max(from), write.end().min(to));
-                let bytes = &write.bytes[start - write.offset..stop - write.offset];
-                put(&mut self.media, bytes, start);
-            }
-        }
-    }
-}
-
-impl Write {
-    const fn end(&self) -> usize {
-        self.offset + self.bytes.len()
-    }
-}
-
 impl Chance {
+    #[cfg(test)]
+    pub(super) const fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// A number below `end`, which is at least 1.
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -422,15 +340,6 @@ impl Chance {
         // The remainder is below `end`, which is a usize.
         (mixed % end as u64) as usize
     }
-}
-
-/// Writes into a file, which grows as needed.
-fn put(into: &mut Vec<u8>, bytes: &[u8], offset: usize) {
-    let end = offset + bytes.len();
-    if into.len() < end {
-        into.resize(end, 0);
-    }
-    into[offset..end].copy_from_slice(bytes);
 }
 
 fn failed(fault: Option<DeviceFault>) -> io::Result<()> {
