@@ -33,6 +33,7 @@ pub mod clock;
 pub mod coverage;
 pub mod disk;
 mod faults;
+mod frames;
 pub mod kinds;
 pub mod machine;
 pub mod mischief;

@@ -5,6 +5,7 @@ use synod_core::service::Service;
 use synod_core::wire::{self, Payload};
 use synod_core::{Ballot, Header, MemberIndex, NodeSet, PeerMisbehaved, Slot, Standing};
 
+use crate::frames::checksum;
 use crate::kinds::MessageKind;
 use crate::machine::Machine;
 use crate::network::{Envelope, Made, Stranger};
@@ -23,12 +24,6 @@ impl World {
         header: &Header,
     ) {
         let kind = MessageKind::of(payload);
-        // Before all have met, another incarnation is not known for one, and a member that lost
-        // its disk may ask for what is chosen.
-        let may_be_met = stranger == Stranger::Incarnation;
-        if may_be_met && (kind == MessageKind::Learn || !self.has_formed()) {
-            return;
-        }
         let Some(receiver) = to.iter().find(|receiver| receiver.place() < self.nodes.len()) else {
             return;
         };
@@ -36,10 +31,11 @@ impl World {
         wire::encode_with(crc32c::crc32c_append, header, payload, &mut frame);
         let (number, made) = (self.next_frame, Made::Foreign(stranger));
         self.next_frame += 1;
+        let bytes = checksum(&frame);
         let (from, to, frame) = (member, receiver, frame.freeze());
         let envelope = Envelope { number, from, to, kind, frame, made };
         let fate = self.network.send(self.now, envelope, &mut self.arrivals);
-        self.trace.tell(self.now, member, "stranger", number, || Told {
+        self.trace.tell(self.now, member, "stranger", number ^ bytes, || Told {
             text: format!("→ m{} {kind} of another {stranger:?}  #{number}", to.0),
             message: Some(number),
             kind: Some(kind),
@@ -47,6 +43,23 @@ impl World {
             fate: Some(fate),
             ..Told::default()
         });
+    }
+
+    /// Whether `member` can tell that what this stranger says is not of a member. Another
+    /// incarnation is known for one only to who has met all members, as whoever has its vote has
+    /// (R10); and a member that lost its disk may ask for what is chosen.
+    pub(crate) fn can_tell(
+        &self,
+        member: MemberIndex,
+        stranger: Stranger,
+        kind: MessageKind,
+    ) -> bool {
+        match stranger {
+            Stranger::Cluster | Stranger::Group | Stranger::Epoch | Stranger::Node => true,
+            Stranger::Incarnation => {
+                kind != MessageKind::Learn && self.checkers.images().of(member).votes
+            }
+        }
     }
 }
 

@@ -1,20 +1,16 @@
 //! One turn of a process: take in everything that is ready, then pull every output. This is the
 //! loop that every host has, with a fault possible at each step of it.
 
-use bytes::BytesMut;
 use synod_core::service::{Input, Outcome, Output};
-use synod_core::wire::{self, Payload};
+use synod_core::wire::Payload;
 use synod_core::{Ballot, Event, Header, MemberIndex, Message, NodeSet, PeerMisbehaved};
 
 use crate::app::{self, Answer, AnyReply, Ending};
-use crate::checkers::{Cursors, Heard, RequestKey};
-use crate::kinds::MessageKind;
+use crate::checkers::{Caller, Cursors, Heard, RequestKey};
 use crate::mischief::{Cause, Gate};
-use crate::network::{Envelope, Made, Stranger};
 use crate::node::{Item, Process, Read};
 use crate::options::DiskOptions;
 use crate::prng::Prng;
-use crate::strangers::{Standpoint, no_effect};
 use crate::trace::Told;
 use crate::violation::{Checked, Property, Violation, check};
 use crate::world::{DEADLINE, Happening, World};
@@ -114,14 +110,15 @@ impl World {
                         process.taken += 1;
                         process.requests.insert(id, key);
                         self.stats.taken += 1;
-                        let boot = process.header.boot;
                         let is_tagged = self.answers.is_some();
                         self.trace.tell(self.now, member, "submit", key.0, || {
                             let what =
                                 if is_tagged { app::describe(&asked.body) } else { String::new() };
                             Told::from(format!("{key:?} as {id:?} {what}")).request(key)
                         });
-                        self.checkers.on_submit(asked.body, member, boot, process.taken);
+                        let Header { incarnation, boot, .. } = process.header;
+                        let caller = Caller { node: member, incarnation, boot };
+                        self.checkers.on_submit(asked.body, caller, process.taken);
                     }
                     Err(rejected) => {
                         self.stats.rejected += 1;
@@ -152,92 +149,6 @@ impl World {
             Item::Deadline => own(process.service.handle(told, Input::Replica(DEADLINE)))?,
         }
         Ok(())
-    }
-
-    fn take_frame(
-        &mut self,
-        member: MemberIndex,
-        process: &mut Process,
-        envelope: &Envelope,
-    ) -> Checked {
-        let Process { service, decoder, told, .. } = process;
-        self.trace.tell(self.now, member, "gets", envelope.number, || Told::came(envelope));
-        let decoded = match decoder.decode(&envelope.frame) {
-            Ok(decoded) => decoded,
-            Err(error) => {
-                check!(
-                    Contract,
-                    !envelope.made.must_decode(),
-                    "{envelope} does not decode as it was encoded: {error}"
-                );
-                return Ok(());
-            }
-        };
-        check!(Contract, envelope.made.must_decode(), "{envelope} is taken for a whole frame");
-        let (header, payload) = decoded;
-        let mut before = None;
-        if let Made::Foreign(stranger) = envelope.made {
-            // An empty disk has met nobody yet, and could not tell (R10).
-            let knows_nobody = self.nodes[member.place()].wiped;
-            if stranger == Stranger::Incarnation && knows_nobody {
-                return Ok(());
-            }
-            // What is due anyway is no effect of the frame.
-            own(service.handle(*told, Input::Replica(DEADLINE)))?;
-            before = Some((stranger, Standpoint::of(service)));
-        }
-        let beat = match &payload {
-            Payload::Replica(Message::Beat(beat)) => Some(*beat),
-            Payload::Replica(_) | Payload::Service(_) => None,
-        };
-        let taken = match payload {
-            Payload::Replica(message) => {
-                service.handle(*told, Input::Replica(Event::Received { header, message }))
-            }
-            Payload::Service(message) => service.handle(*told, Input::Service { header, message }),
-        };
-        if let (Ok(()), Some(beat)) = (taken, beat) {
-            self.checkers.on_beat(member, envelope.from, &beat);
-        }
-        if let Some((stranger, before)) = before {
-            // Whoever has stopped does not look at anything.
-            if service.replica().is_stopped() && taken.is_ok() {
-                return Ok(());
-            }
-            return no_effect(envelope, stranger, &taken, &before, &Standpoint::of(service));
-        }
-        if let Err(fault) = taken {
-            self.stats.blamed += 1;
-            self.trace.tell(self.now, member, "blames", envelope.number, || {
-                let text = format!("{}: {fault}", Told::came(envelope).text);
-                Told { text, ..Told::came(envelope) }
-            });
-            let late = self.is_late(&fault, envelope.from);
-            check!(
-                Contract,
-                late || !envelope.made.is_honest(),
-                "member {} blames the honest {envelope}: {fault}",
-                member.0
-            );
-        }
-        Ok(())
-    }
-
-    /// Messages of an earlier run are late, not wrong, and a member whose disk was replaced is
-    /// refused for good. Nothing else can be held against an honest member.
-    fn is_late(&self, fault: &PeerMisbehaved, from: MemberIndex) -> bool {
-        match fault {
-            PeerMisbehaved::StaleBoot(..) => true,
-            PeerMisbehaved::StaleIncarnation(..) => self.nodes[from.place()].wiped,
-            PeerMisbehaved::WrongCluster(_)
-            | PeerMisbehaved::WrongGroup(_)
-            | PeerMisbehaved::WrongEpoch(_)
-            | PeerMisbehaved::NotAMember(_)
-            | PeerMisbehaved::BadBallot(..)
-            | PeerMisbehaved::SlotsNotContiguous(..)
-            | PeerMisbehaved::TooLarge(_)
-            | PeerMisbehaved::MalformedRequests(_) => false,
-        }
     }
 
     fn take_read(&mut self, member: MemberIndex, process: &mut Process, read: Read) -> Checked {
@@ -529,56 +440,6 @@ impl World {
         let life = self.nodes[member.place()].life;
         self.schedule(self.now.plus(later), Happening::Read { member, life, read });
     }
-
-    fn transmit(
-        &mut self,
-        member: MemberIndex,
-        process: &Process,
-        to: NodeSet,
-        payload: &Payload<'_>,
-    ) -> Checked {
-        self.send(member, &process.header, to, payload)
-    }
-
-    fn send(
-        &mut self,
-        member: MemberIndex,
-        header: &Header,
-        to: NodeSet,
-        payload: &Payload<'_>,
-    ) -> Checked {
-        match payload {
-            Payload::Replica(message) => {
-                self.checkers.on_send(member, header.boot, message)?;
-            }
-            Payload::Service(_) => {}
-        }
-        let kind = MessageKind::of(payload);
-        let mut frame = BytesMut::new();
-        wire::encode_with(crc32c::crc32c_append, header, payload, &mut frame);
-        let frame = frame.freeze();
-        for receiver in to.iter().filter(|receiver| receiver.place() < self.nodes.len()) {
-            let number = self.next_frame;
-            self.next_frame += 1;
-            let envelope = Envelope {
-                number,
-                from: member,
-                to: receiver,
-                kind,
-                frame: frame.clone(),
-                made: Made::Honest,
-            };
-            let fate = self.network.send(self.now, envelope, &mut self.arrivals);
-            self.trace.tell(self.now, member, "sends", number, || {
-                Told::sent(number, receiver, payload, fate)
-            });
-        }
-        if let Some((stranger, header)) = self.network.stranger(header) {
-            self.send_as_stranger(member, to, payload, stranger, &header);
-        }
-        self.post_arrivals();
-        Ok(())
-    }
 }
 
 /// How long a sync takes.
@@ -589,7 +450,7 @@ fn sync_time(options: &DiskOptions, prng: &mut Prng, gate: &mut Gate) -> u64 {
 }
 
 /// Only messages can misbehave: what the host itself hands in is never blamed.
-fn own(taken: Result<(), PeerMisbehaved>) -> Checked {
+pub(crate) fn own(taken: Result<(), PeerMisbehaved>) -> Checked {
     taken.map_err(|fault| {
         Violation::new(Property::Contract, format!("an event of the host is blamed: {fault}"))
     })

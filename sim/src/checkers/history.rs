@@ -6,7 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use synod_core::service::At;
-use synod_core::{Ballot, Boot, MemberIndex, Slot};
+use synod_core::{Ballot, Boot, Incarnation, MemberIndex, Slot};
 
 use super::images::hash;
 use crate::violation::{Property, Violation, check};
@@ -83,15 +83,25 @@ pub enum Heard {
     Unknown,
 }
 
+/// Whoever took a request: one run of a member on one disk. On a disk that replaced another the
+/// runs are counted anew.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Caller {
+    /// Where.
+    pub node: MemberIndex,
+    /// On which disk.
+    pub incarnation: Incarnation,
+    /// In which run.
+    pub boot: Boot,
+}
+
 /// One submit.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Its body.
     pub body: Bytes,
-    /// Where it was submitted.
-    pub node: MemberIndex,
-    /// In which run.
-    pub boot: Boot,
+    /// Who took it.
+    pub caller: Caller,
     /// Counts the submits of that run that were taken.
     pub number: u64,
     /// Everything that a client knew to be applied when it was submitted lies at or below.
@@ -159,11 +169,11 @@ impl History {
     }
 
     /// A submit was taken.
-    pub fn on_submit(&mut self, body: Bytes, node: MemberIndex, boot: Boot, number: u64) {
+    pub fn on_submit(&mut self, body: Bytes, caller: Caller, number: u64) {
         self.events += 1;
         let (floor, began) = (self.known, self.events);
         let (ended, heard, applied) = (None, None, None);
-        let request = Request { body, node, boot, number, floor, began, ended, heard, applied };
+        let request = Request { body, caller, number, floor, began, ended, heard, applied };
         self.requests.insert(RequestKey::of(&request.body), request);
     }
 

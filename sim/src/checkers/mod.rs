@@ -6,6 +6,7 @@
 pub mod bounds;
 pub mod campaigns;
 pub mod demands;
+pub mod forwards;
 pub mod history;
 pub mod images;
 pub mod linearizable;
@@ -23,11 +24,13 @@ pub mod witness;
 mod tests;
 
 use bytes::Bytes;
+use synod_core::service::ServiceMessage;
 use synod_core::{
-    Beat, Boot, Limits, MemberIndex, Message, NodeId, Quorums, Record, Recovered, Slot, WriteId,
+    Beat, Boot, Limits, MemberIndex, Message, NodeId, NodeSet, Quorums, Record, Recovered, Slot,
+    WriteId,
 };
 
-pub use history::{Applied, Heard, History, Place, Request, RequestKey, Sealed};
+pub use history::{Applied, Caller, Heard, History, Place, Request, RequestKey, Sealed};
 pub use images::{DecreeId, Images};
 pub use monotonic::Cursors;
 
@@ -44,6 +47,7 @@ pub struct Checkers {
     proposals: proposals::Proposals,
     order: order::Order,
     demands: demands::Demands,
+    forwards: forwards::Forwards,
     origin: origin::Origin,
     monotonic: monotonic::Monotonic,
     limits: Limits,
@@ -61,6 +65,7 @@ impl Checkers {
             proposals: proposals::Proposals::new(limits.window),
             order: order::Order::new(members.len()),
             demands: demands::Demands::default(),
+            forwards: forwards::Forwards::new(members, &limits),
             origin: origin::Origin::default(),
             monotonic: monotonic::Monotonic::new(members.len()),
             limits,
@@ -156,6 +161,19 @@ impl Checkers {
         self.proposals.on_send(&self.images, message)
     }
 
+    /// A message between services leaves.
+    ///
+    /// # Errors
+    /// Bounds.
+    pub fn on_service_send(
+        &mut self,
+        by: Caller,
+        to: NodeSet,
+        message: &ServiceMessage,
+    ) -> Checked {
+        self.forwards.on_send(by, to, message)
+    }
+
     /// `node` took in a beat of `from`.
     pub fn on_beat(&mut self, node: MemberIndex, from: MemberIndex, beat: &Beat) {
         self.campaigns.on_beat(node, from, beat);
@@ -202,8 +220,9 @@ impl Checkers {
     }
 
     /// A submit was taken; `number` counts those of its run.
-    pub fn on_submit(&mut self, body: Bytes, node: MemberIndex, boot: Boot, number: u64) {
-        self.history.on_submit(body, node, boot, number);
+    pub fn on_submit(&mut self, body: Bytes, caller: Caller, number: u64) {
+        self.forwards.on_submit(caller, number);
+        self.history.on_submit(body, caller, number);
     }
 
     /// What a request that is taken demands of its decree.

@@ -4,15 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use synod_core::{Boot, MemberIndex};
-
-use super::history::{History, Place, RequestKey};
+use super::history::{Caller, History, Place, RequestKey};
 use crate::violation::{Checked, check};
 
 /// The last request of each caller that was applied.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    last: BTreeMap<(MemberIndex, Boot), u64>,
+    last: BTreeMap<Caller, u64>,
 }
 
 impl Origin {
@@ -27,15 +25,15 @@ impl Origin {
         place: Place,
     ) -> Checked {
         let Some(request) = history.get(key) else { return Ok(()) };
-        let caller = (request.node, request.boot);
+        let caller = request.caller;
         if let Some(last) = self.last.get(&caller) {
             check!(
                 OriginOrder,
                 request.number > *last,
                 "number {} of member {} run {} is applied at {place} after its number {last}",
                 request.number,
-                request.node.0,
-                request.boot.0
+                caller.node.0,
+                caller.boot.0
             );
         }
         self.last.insert(caller, request.number);

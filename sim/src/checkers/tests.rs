@@ -8,7 +8,7 @@ use synod_core::{
 };
 
 use super::campaigns::Campaigns;
-use super::{Applied, Checkers, Cursors, Heard, RequestKey};
+use super::{Applied, Caller, Checkers, Cursors, Heard, RequestKey};
 use crate::violation::{Checked, Property};
 
 const A: MemberIndex = MemberIndex(0);
@@ -95,9 +95,21 @@ impl History {
     }
 
     fn submit(&mut self, member: MemberIndex, value: &'static str) {
+        self.submit_on(Incarnation(1), self.submits + 1, member, value);
+    }
+
+    /// As number `number` of the first run on a disk.
+    fn submit_on(
+        &mut self,
+        incarnation: Incarnation,
+        number: u64,
+        member: MemberIndex,
+        value: &'static str,
+    ) {
         self.submits += 1;
         let body = Bytes::from_static(value.as_bytes());
-        self.checkers.on_submit(body, member, RUN, self.submits);
+        let caller = Caller { node: member, incarnation, boot: RUN };
+        self.checkers.on_submit(body, caller, number);
     }
 
     fn apply(&mut self, member: MemberIndex, slot: u64, value: &str) -> Checked {
@@ -446,6 +458,18 @@ fn requests_out_of_order_are_noticed() {
     history.submit(A, "y");
     history.apply(A, 0, "y").expect("the first was left out");
     breaks(history.apply(A, 1, "x"), Property::OriginOrder);
+}
+
+/// Runs are counted anew on a disk that replaced another, and so are their requests.
+#[test]
+fn another_disk_is_another_caller() {
+    let mut history = History::new();
+    history.choose(0, "x");
+    history.choose(1, "y");
+    history.submit_on(Incarnation(1), 5, A, "x");
+    history.submit_on(Incarnation(2), 1, A, "y");
+    history.apply(A, 0, "x").expect("the fifth of the first disk");
+    history.apply(A, 1, "y").expect("the first of the second disk");
 }
 
 #[test]

@@ -120,10 +120,10 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use synod_core::{Ballot, Body, Boot, Kind, MemberIndex, NodeId, Proposal, Quorums};
-    use synod_core::{Record, WriteId};
+    use synod_core::{Ballot, Body, Boot, Incarnation, Kind, MemberIndex, NodeId, Proposal};
+    use synod_core::{Quorums, Record, WriteId};
 
-    use super::super::history::{Applied, RequestKey, Sealed};
+    use super::super::history::{Applied, Caller, RequestKey, Sealed};
     use super::super::images::Images;
     use super::*;
     use crate::app::Application;
@@ -153,7 +153,8 @@ mod tests {
             self.submits += 1;
             let tag = Tag { client: 1, serial: self.submits as u32 };
             let body = Bytes::from(tag.body(&operation.encode(3, 0)));
-            self.history.on_submit(body.clone(), NODE, Boot(1), self.submits);
+            let caller = Caller { node: NODE, incarnation: Incarnation(1), boot: Boot(1) };
+            self.history.on_submit(body.clone(), caller, self.submits);
             body
         }
 

@@ -1,0 +1,206 @@
+//! Frames: how a process takes one in, and how it sends one.
+
+use bytes::BytesMut;
+use synod_core::service::Input;
+use synod_core::wire::{self, Payload};
+use synod_core::{Event, Header, MemberIndex, Message, NodeSet, PeerMisbehaved};
+
+use crate::checkers::Caller;
+use crate::checkers::images::hash;
+use crate::kinds::MessageKind;
+use crate::network::{Envelope, Made};
+use crate::node::Process;
+use crate::strangers::{Standpoint, no_effect};
+use crate::trace::Told;
+use crate::turn::own;
+use crate::violation::{Checked, check};
+use crate::world::{DEADLINE, World};
+
+impl World {
+    pub(crate) fn take_frame(
+        &mut self,
+        member: MemberIndex,
+        process: &mut Process,
+        envelope: &Envelope,
+    ) -> Checked {
+        let Process { service, decoder, told, .. } = process;
+        // Honest bytes are those that were sent, and noted then.
+        let bytes = if envelope.made.is_honest() { 0 } else { hash(&envelope.frame) };
+        let detail = envelope.number ^ bytes;
+        self.trace.tell(self.now, member, "gets", detail, || Told::came(envelope));
+        let decoded = match decoder.decode(&envelope.frame) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                check!(
+                    Contract,
+                    !envelope.made.must_decode(),
+                    "{envelope} does not decode as it was encoded: {error}"
+                );
+                return Ok(());
+            }
+        };
+        check!(Contract, envelope.made.must_decode(), "{envelope} is taken for a whole frame");
+        let (header, payload) = decoded;
+        let mut before = None;
+        if let Made::Foreign(stranger) = envelope.made {
+            if !self.can_tell(member, stranger, envelope.kind) {
+                return Ok(());
+            }
+            // What is due anyway is no effect of the frame.
+            own(service.handle(*told, Input::Replica(DEADLINE)))?;
+            before = Some((stranger, Standpoint::of(service)));
+        }
+        let beat = match &payload {
+            Payload::Replica(Message::Beat(beat)) => Some(*beat),
+            Payload::Replica(_) | Payload::Service(_) => None,
+        };
+        let taken = match payload {
+            Payload::Replica(message) => {
+                service.handle(*told, Input::Replica(Event::Received { header, message }))
+            }
+            Payload::Service(message) => service.handle(*told, Input::Service { header, message }),
+        };
+        if let (Ok(()), Some(beat)) = (taken, beat) {
+            self.checkers.on_beat(member, envelope.from, &beat);
+        }
+        if let Some((stranger, before)) = before {
+            // Whoever has stopped does not look at anything.
+            if service.replica().is_stopped() && taken.is_ok() {
+                return Ok(());
+            }
+            return no_effect(envelope, stranger, &taken, &before, &Standpoint::of(service));
+        }
+        if let Err(fault) = taken {
+            self.stats.blamed += 1;
+            self.trace.tell(self.now, member, "blames", envelope.number, || {
+                let text = format!("{}: {fault}", Told::came(envelope).text);
+                Told { text, ..Told::came(envelope) }
+            });
+            let late = self.is_late(&fault, envelope.from);
+            check!(
+                Contract,
+                late || !envelope.made.is_honest(),
+                "member {} blames the honest {envelope}: {fault}",
+                member.0
+            );
+        }
+        Ok(())
+    }
+
+    /// Messages of an earlier run are late, not wrong, and a member whose disk was replaced is
+    /// refused for good. Nothing else can be held against an honest member.
+    fn is_late(&self, fault: &PeerMisbehaved, from: MemberIndex) -> bool {
+        match fault {
+            PeerMisbehaved::StaleBoot(..) => true,
+            PeerMisbehaved::StaleIncarnation(..) => self.nodes[from.place()].wiped,
+            PeerMisbehaved::WrongCluster(_)
+            | PeerMisbehaved::WrongGroup(_)
+            | PeerMisbehaved::WrongEpoch(_)
+            | PeerMisbehaved::NotAMember(_)
+            | PeerMisbehaved::BadBallot(..)
+            | PeerMisbehaved::SlotsNotContiguous(..)
+            | PeerMisbehaved::TooLarge(_)
+            | PeerMisbehaved::MalformedRequests(_) => false,
+        }
+    }
+
+    pub(crate) fn transmit(
+        &mut self,
+        member: MemberIndex,
+        process: &Process,
+        to: NodeSet,
+        payload: &Payload<'_>,
+    ) -> Checked {
+        self.send(member, &process.header, to, payload)
+    }
+
+    pub(crate) fn send(
+        &mut self,
+        member: MemberIndex,
+        header: &Header,
+        to: NodeSet,
+        payload: &Payload<'_>,
+    ) -> Checked {
+        match payload {
+            Payload::Replica(message) => {
+                self.checkers.on_send(member, header.boot, message)?;
+            }
+            Payload::Service(message) => {
+                let Header { incarnation, boot, .. } = *header;
+                let by = Caller { node: member, incarnation, boot };
+                self.checkers.on_service_send(by, to, message)?;
+            }
+        }
+        let kind = MessageKind::of(payload);
+        let mut frame = BytesMut::new();
+        wire::encode_with(crc32c::crc32c_append, header, payload, &mut frame);
+        let bytes = checksum(&frame);
+        let frame = frame.freeze();
+        for receiver in to.iter().filter(|receiver| receiver.place() < self.nodes.len()) {
+            let number = self.next_frame;
+            self.next_frame += 1;
+            let envelope = Envelope {
+                number,
+                from: member,
+                to: receiver,
+                kind,
+                frame: frame.clone(),
+                made: Made::Honest,
+            };
+            let fate = self.network.send(self.now, envelope, &mut self.arrivals);
+            self.trace.tell(self.now, member, "sends", number ^ bytes, || {
+                Told::sent(number, receiver, payload, fate)
+            });
+        }
+        if let Some((stranger, header)) = self.network.stranger(header) {
+            self.send_as_stranger(member, to, payload, stranger, &header);
+        }
+        self.post_arrivals();
+        Ok(())
+    }
+}
+
+/// The checksum that a frame carries, moved out of the way of its number.
+pub(crate) fn checksum(frame: &[u8]) -> u64 {
+    let bytes = frame.get(CHECKSUM).and_then(|bytes| bytes.try_into().ok());
+    u64::from(u32::from_le_bytes(bytes.unwrap_or_default())) << 32
+}
+
+/// Where a frame carries it.
+const CHECKSUM: std::ops::Range<usize> = 8..12;
+
+#[cfg(test)]
+mod tests {
+    use synod_core::service::ServiceMessage;
+    use synod_core::{Ballot, Boot, ClusterId, Configuration, GroupId, Incarnation, NodeId};
+
+    use super::*;
+
+    #[test]
+    fn a_frame_that_says_something_else_has_another_checksum() {
+        let configuration = Configuration::first(&[NodeId(1)]).expect("a member");
+        let header = Header {
+            cluster: ClusterId(1),
+            group: GroupId(1),
+            epoch: configuration.epoch(),
+            node: NodeId(1),
+            incarnation: Incarnation(1),
+            boot: Boot(1),
+        };
+        let sums = [1, 2].map(|last| {
+            let message = ServiceMessage::Taken { ballot: Ballot::ZERO, number: 1, last };
+            let mut frame = BytesMut::new();
+            let payload = Payload::Service(message);
+            wire::encode_with(crc32c::crc32c_append, &header, &payload, &mut frame);
+            assert_eq!(
+                checksum(&frame) >> 32,
+                u64::from({
+                    let rest = [&frame[..8], &frame[12..]].concat();
+                    crc32c::crc32c(&rest)
+                })
+            );
+            checksum(&frame)
+        });
+        assert_ne!(sums[0], sums[1]);
+    }
+}
