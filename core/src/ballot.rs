@@ -89,4 +89,17 @@ mod tests {
         assert!(Ballot { round: 2, node: NodeId(2) } > high);
         assert!(Ballot::ZERO < low);
     }
+
+    #[test]
+    fn all_comparisons_agree_with_the_order_of_rounds_and_nodes() {
+        let ballots = [(0, 0), (1, 1), (1, 2), (2, 1), (u64::MAX, u64::MAX)];
+        for (left, right) in ballots.iter().flat_map(|l| ballots.iter().map(move |r| (*l, *r))) {
+            let ballot = |(round, node)| Ballot { round, node: NodeId(node) };
+            let (a, b) = (ballot(left), ballot(right));
+            assert_eq!(a.cmp(&b), left.cmp(&right), "{a} and {b}");
+            assert_eq!(a.partial_cmp(&b), left.partial_cmp(&right), "{a} and {b}");
+            let compared = [a < b, a <= b, a > b, a >= b];
+            assert_eq!(compared, [left < right, left <= right, left > right, left >= right]);
+        }
+    }
 }

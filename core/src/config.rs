@@ -266,6 +266,8 @@ mod tests {
         assert_eq!(first(&[3, 1, 3]), Err(ConfigError::DuplicateMember(NodeId(3))));
         let set = first(&[900, 7, 1 << 60]).expect("three sparse ids");
         assert_eq!(set.index_of(NodeId(900)), Some(MemberIndex(1)));
+        assert_eq!(set.node_at(MemberIndex(1)), Some(NodeId(900)));
+        assert_eq!(set.node_at(MemberIndex(3)), None);
         assert_ne!(set.epoch(), first(&[900, 7]).expect("two ids").epoch());
     }
 
@@ -296,5 +298,51 @@ mod tests {
         let jitter = broken(|c| c.timeouts.election_jitter = Duration::MAX);
         assert_eq!(jitter, timeout("election_jitter"));
         assert_eq!(broken(|c| c.node = NodeId(2)), Err(ConfigError::NotAMember(NodeId(2))));
+    }
+
+    #[test]
+    fn the_largest_limits_are_sound_and_larger_ones_are_named() {
+        let largest = Limits {
+            window: 1 << 20,
+            decree_bytes_max: 1 << 30,
+            run_slots_max: 1 << 16,
+            run_bytes_max: 1 << 30,
+            writes_in_flight_max: 1 << 10,
+        };
+        assert_eq!(largest.check(), Ok(()));
+        let limit = |name| Err(ConfigError::Limit(name));
+        assert_eq!(Limits { window: 1 << 21, ..largest }.check(), limit("window"));
+        for more in [|bytes: usize| bytes + 1, |bytes: usize| bytes * 4] {
+            let bytes = more(1 << 30);
+            let decree = Limits { decree_bytes_max: bytes, ..largest };
+            assert_eq!(decree.check(), limit("decree_bytes_max"));
+            let run = Limits { run_bytes_max: bytes, ..largest };
+            assert_eq!(run.check(), limit("run_bytes_max"));
+            let run = Limits { run_slots_max: more(1 << 16), ..largest };
+            assert_eq!(run.check(), limit("run_slots_max"));
+            let writes = Limits { writes_in_flight_max: more(1 << 10), ..largest };
+            assert_eq!(writes.check(), limit("writes_in_flight_max"));
+        }
+    }
+
+    #[test]
+    fn a_timeout_may_be_as_long_as_a_day_and_as_short_as_three_heartbeats() {
+        let day = Timeouts {
+            election: Timeouts::MAX,
+            election_jitter: Timeouts::MAX,
+            step_down: Timeouts::MAX,
+            resend: Timeouts::MAX,
+            disk_stall: Timeouts::MAX,
+            ..Timeouts::default()
+        };
+        assert_eq!(day.check(), Ok(()));
+        let three = Timeouts::default().heartbeat * 3;
+        let short = Timeouts { election: three, step_down: three, ..Timeouts::default() };
+        assert_eq!(short.check(), Ok(()));
+        let less = three - Duration::from_nanos(1);
+        let election = Timeouts { election: less, ..short };
+        assert_eq!(election.check(), Err(ConfigError::Timeout("election")));
+        let step_down = Timeouts { step_down: less, ..short };
+        assert_eq!(step_down.check(), Err(ConfigError::Timeout("step_down")));
     }
 }

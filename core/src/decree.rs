@@ -76,3 +76,16 @@ impl<D: fmt::Display> fmt::Display for Proposal<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decree_counts_with_its_encoded_bytes() {
+        assert_eq!(Kind::App(Bytes::from_static(b"abc")).size_bytes(), 3);
+        assert_eq!(Kind::App(7_u8).size_bytes(), 1);
+        assert_eq!(Kind::App(7_u64).size_bytes(), size_of::<u64>());
+        assert_eq!(Kind::<u64>::Noop.size_bytes(), 0);
+    }
+}

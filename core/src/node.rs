@@ -147,6 +147,7 @@ mod tests {
         let set = NodeSet::EMPTY.with(MemberIndex(0)).with(MemberIndex(8));
         assert_eq!(set.len(), 2);
         assert!(set.contains(MemberIndex(8)));
+        assert_eq!(set.with(MemberIndex(8)), set, "nobody is in a set twice");
         assert!(!set.contains(MemberIndex(1)));
         assert!(set.without(MemberIndex(0)).without(MemberIndex(8)).is_empty());
         assert_eq!(NodeSet::first(MEMBERS_MAX).len(), MEMBERS_MAX);

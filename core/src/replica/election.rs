@@ -327,4 +327,13 @@ mod tests {
         assert_eq!(election.round_sent_at(last), Some(Instant(1000 + last)));
         assert_eq!(election.round_sent_at(last + 1), None, "no such round was sent");
     }
+
+    #[test]
+    fn chance_is_that_of_the_published_generator() {
+        let mut random = Random(1_234_567);
+        let drawn: [u64; 3] = core::array::from_fn(|_| random.next());
+        let published = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973];
+        assert_eq!(drawn[..2], published);
+        assert_eq!(drawn[2], 9_817_491_932_198_370_423);
+    }
 }

@@ -464,6 +464,11 @@ impl Parcel {
         self.message.name()
     }
 
+    /// The message alone; what it proposes or reports is left out.
+    pub(crate) fn without_proposals(&self) -> Message<'static, u64> {
+        self.message
+    }
+
     pub(crate) fn message(&self) -> Message<'_, u64> {
         let proposals = &self.proposals[..];
         match self.message {

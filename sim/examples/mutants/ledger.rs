@@ -20,6 +20,8 @@ pub(crate) enum Fate {
     Survived,
     /// It does not compile.
     Unviable,
+    /// It cannot ask for a switch, since it is part of making a constant.
+    Left,
 }
 
 impl fmt::Display for Fate {
@@ -30,6 +32,7 @@ impl fmt::Display for Fate {
             Self::Swarm(how) => write!(f, "swarm {how}"),
             Self::Survived => f.write_str("survived "),
             Self::Unviable => f.write_str("unviable "),
+            Self::Left => f.write_str("left "),
         }
     }
 }
@@ -43,6 +46,7 @@ impl Fate {
             "swarm" => Some(Self::Swarm(rest.into())),
             "survived" => Some(Self::Survived),
             "unviable" => Some(Self::Unviable),
+            "left" => Some(Self::Left),
             _ => None,
         }
     }
@@ -99,6 +103,7 @@ mod tests {
             Fate::Swarm("Agreement: slot 4".into()),
             Fate::Survived,
             Fate::Unviable,
+            Fate::Left,
         ];
         for (number, fate) in fates.iter().enumerate() {
             let mut ledger = Ledger::open(&path).expect("a file");
@@ -109,7 +114,7 @@ mod tests {
         for (number, fate) in fates.iter().enumerate() {
             assert_eq!(ledger.get(&format!("key {number}")), Some(fate));
         }
-        assert_eq!(ledger.get("again"), Some(&Fate::Unviable));
+        assert_eq!(ledger.get("again"), Some(&Fate::Left));
         assert_eq!(ledger.get("key"), None);
         fs::remove_file(path).expect("a file");
     }

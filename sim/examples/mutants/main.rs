@@ -3,9 +3,9 @@
 //! cargo-mutants says what can be changed; it builds the tests anew for each mutant, which takes
 //! hours. This tool copies the workspace to `mutants-core/tree` in the target folder, plants all
 //! mutants there side by side, each behind a switch (see `plant`), and builds once. What does not
-//! compile is found by the errors of the compiler and left out. Then it runs the tests that
-//! `.cargo/mutants.toml` names with one mutant after the other on; a mutant that they do not notice
-//! meets some seeds of the swarm. Test binaries that do not call the changed function are not run.
+//! compile is found by the errors of the compiler and left out. Then it runs the tests of the core
+//! with one mutant after the other on; one that they do not notice meets some seeds of the swarm.
+//! Test binaries that do not call the changed function are not run.
 //!
 //! `explained.txt` beside this file names the survivors that nothing can notice, or need not, and
 //! why. Others make the tool fail. Results are kept in `mutants-core/results.txt`, and the next run
@@ -125,7 +125,8 @@ impl Laboratory {
         let is_waiting = |mutant: &&&Mutant| match ledger.get(&mutant.key) {
             None => true,
             Some(Fate::Survived) => self.options.again,
-            Some(Fate::Caught(_) | Fate::Hung(_) | Fate::Swarm(_) | Fate::Unviable) => false,
+            Some(Fate::Caught(_) | Fate::Hung(_) | Fate::Swarm(_)) => false,
+            Some(Fate::Unviable | Fate::Left) => false,
         };
         let planted = wanted.iter().filter(|mutant| self.tree.function_of(mutant).is_some());
         planted.filter(is_waiting).copied().collect()
@@ -199,7 +200,8 @@ impl Laboratory {
                     match fate {
                         Fate::Hung(_) => hung += 1,
                         Fate::Swarm(_) => swarm += 1,
-                        Fate::Caught(_) | Fate::Survived | Fate::Unviable => caught += 1,
+                        Fate::Caught(_) => caught += 1,
+                        Fate::Survived | Fate::Unviable | Fate::Left => {}
                     }
                     if explained.contains(&mutant.key) {
                         println!("explained, but something notices it: {}", mutant.key);

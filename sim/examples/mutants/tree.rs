@@ -37,14 +37,13 @@ impl Tree {
         }
         let functions =
             plant::functions(mutants, |file| texts.get(file).cloned().unwrap_or_default());
-        let unviable = |mutant: &&Mutant| ledger.get(&mutant.key) == Some(&Fate::Unviable);
-        let mut dropped: BTreeSet<usize> =
-            mutants.iter().filter(unviable).map(|mutant| mutant.number).collect();
-        // Those whose question does not compile: they are left to cargo-mutants.
-        let mut left = BTreeSet::new();
+        let known = |fate: Fate| -> BTreeSet<usize> {
+            let known = mutants.iter().filter(|mutant| ledger.get(&mutant.key) == Some(&fate));
+            known.map(|mutant| mutant.number).collect()
+        };
+        let (mut dropped, mut left) = (known(Fate::Unviable), known(Fate::Left));
         let check = words("check -p synod-core --lib");
-        let mut test = words("test -p synod-core --no-run");
-        test.extend(quick_tests(root)?);
+        let test = words("test -p synod-core --no-run --tests");
         let executables = loop {
             let out = dropped.union(&left).copied().collect();
             let planted = plant_all(&texts, &functions, &out);
@@ -59,9 +58,11 @@ impl Tree {
             drop_what_fails(&errors, &planted, &mut dropped, &mut left)?;
             println!("{} do not compile, {} cannot be asked", dropped.len(), left.len());
         };
-        for mutant in mutants.iter().filter(|mutant| dropped.contains(&mutant.number)) {
-            if ledger.get(&mutant.key) != Some(&Fate::Unviable) {
-                ledger.put(&mutant.key, Fate::Unviable)?;
+        for (out, fate) in [(&dropped, Fate::Unviable), (&left, Fate::Left)] {
+            for mutant in mutants.iter().filter(|mutant| out.contains(&mutant.number)) {
+                if ledger.get(&mutant.key) != Some(&fate) {
+                    ledger.put(&mutant.key, fate.clone())?;
+                }
             }
         }
         let mut numbers = BTreeMap::new();
@@ -73,12 +74,14 @@ impl Tree {
         Ok(Self { folder, target, executables, functions: numbers })
     }
 
-    /// The test binaries, those of the core's own modules first, as they do without any mutant.
+    /// The test binaries and what they do without any mutant, the quickest first.
     pub(crate) fn binaries(&self) -> Result<Vec<Binary>, String> {
         let look_at = |path: &PathBuf| Binary::look_at(path, &self.folder, &self.target);
-        let binaries: Result<Vec<Binary>, String> = self.executables.iter().map(look_at).collect();
+        let all = self.executables.iter();
+        let apt = all.filter(|path| !path.to_string_lossy().contains(PROCESSES));
+        let binaries: Result<Vec<Binary>, String> = apt.map(look_at).collect();
         let mut binaries = binaries?;
-        binaries.sort_by_key(|binary| (binary.name != "synod_core", binary.name.clone()));
+        binaries.sort_by_key(Binary::took);
         Ok(binaries)
     }
 
@@ -96,16 +99,11 @@ impl Tree {
     }
 }
 
+/// The test of an example, which runs cargo and starts processes of its own.
+const PROCESSES: &str = "event_loop_example-";
+
 fn words(text: &str) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()
-}
-
-/// The tests that `.cargo/mutants.toml` names.
-fn quick_tests(root: &Path) -> Result<Vec<String>, String> {
-    let file = root.join(".cargo/mutants.toml");
-    let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-    let words = text.split('"').filter(|word| *word == "--lib" || word.starts_with("--test="));
-    Ok(words.map(str::to_owned).collect())
 }
 
 /// Each mutated file with its mutants, numbered as the functions are.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc;
@@ -15,8 +16,8 @@ pub(crate) struct Binary {
     path: PathBuf,
     /// As cargo names it.
     pub(crate) name: String,
-    /// How long a mutant may take.
-    patience: Duration,
+    /// How long it took.
+    took: Duration,
     /// The functions that it calls, by number.
     called: Vec<bool>,
 }
@@ -39,17 +40,21 @@ impl Binary {
         let name = stem.rsplit_once('-').map_or(&*stem, |(name, _)| name).to_owned();
         let report = target.join(format!("called-{name}"));
         let _ = fs::remove_file(&report);
-        let mut binary =
-            Self { path: path.to_owned(), name, patience: SOUND_PATIENCE, called: Vec::new() };
+        let mut binary = Self { path: path.to_owned(), name, took: MOST_TIME, called: Vec::new() };
         let started = Instant::now();
         match binary.run(tree, 0, Some(&report))? {
             Trial::Passed => {}
             other => return Err(format!("the tests fail without any mutant: {other:?}")),
         }
-        binary.patience = (started.elapsed() * 10).max(LEAST_PATIENCE);
+        binary.took = started.elapsed();
         let called = fs::read(&report).map_err(|error| format!("{}: {error}", report.display()))?;
         binary.called = called.iter().map(|called| *called == 1).collect();
         Ok(binary)
+    }
+
+    /// How long it takes without any mutant.
+    pub(crate) const fn took(&self) -> Duration {
+        self.took
     }
 
     pub(crate) fn calls(&self, function: usize) -> bool {
@@ -68,9 +73,12 @@ impl Binary {
         if let Some(report) = report {
             command.env(REACHED, report);
         }
-        // A mutant may well ask for memory without end.
+        // A mutant may well run, or ask for memory, without end. What counts is the time of the
+        // processor, so that a busy machine makes nobody look as if it hung.
+        let seconds = (self.took * 3).as_secs().max(LEAST_SECONDS);
+        let limits = format!("ulimit -v 6000000; ulimit -t {seconds}; exec \"$0\"");
         let mut child = command
-            .args(["-c", "ulimit -v 6000000; exec \"$0\""])
+            .args(["-c", &limits])
             .arg(&self.path)
             .env(VARIABLE, switch.to_string())
             .env("RUST_TEST_THREADS", "1")
@@ -85,7 +93,7 @@ impl Binary {
         let output = child.stdout.take().ok_or("a child without output")?;
         let (sender, answer) = mpsc::channel();
         let reader = thread::spawn(move || drop(sender.send(first_failure(output))));
-        let answer = answer.recv_timeout(self.patience);
+        let answer = answer.recv_timeout(MOST_TIME);
         if !matches!(answer, Ok(None)) {
             child.kill().map_err(failed)?;
         }
@@ -94,6 +102,9 @@ impl Binary {
         Ok(match answer {
             Ok(Some(test)) => Trial::Failed(test),
             Ok(None) if status.success() => Trial::Passed,
+            Ok(None) if status.signal().is_some_and(|signal| OUT_OF_TIME.contains(&signal)) => {
+                Trial::Hung(self.name.clone())
+            }
             Ok(None) => Trial::Failed(format!("{} was aborted", self.name)),
             Err(_) => Trial::Hung(self.name.clone()),
         })
@@ -109,11 +120,14 @@ fn failed_test(line: &str) -> Option<String> {
     Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_owned())
 }
 
-/// How long the tests may take while no mutant is on.
-const SOUND_PATIENCE: Duration = Duration::from_secs(300);
+/// How long tests may take in all, if they wait for something.
+const MOST_TIME: Duration = Duration::from_secs(120);
 
-/// How long any mutant may take, at least: others may use the machine.
-const LEAST_PATIENCE: Duration = Duration::from_secs(15);
+/// How many seconds of the processor any mutant may take, at least.
+const LEAST_SECONDS: u64 = 2;
+
+/// The signals that end whoever used up its time: SIGXCPU, and SIGKILL where that did not help.
+const OUT_OF_TIME: [i32; 2] = [24, 9];
 
 #[cfg(test)]
 mod tests {
