@@ -1,30 +1,37 @@
 //! Schedules that break a core which lacks a rule of ARCHITECTURE.md: what a notice covers, what a
 //! deposed leader may still say, and what a disk that was replaced may still do.
 
-use synod_core::{Message, NodeSet, Proposal, Slot};
+use synod_core::{MemberIndex, Message, NodeSet, Proposal, Slot};
 use synod_sim::kinds::{Kinds, MessageKind};
 use synod_sim::ms;
 use synod_sim::scenario::Cluster;
+
+/// A leader proposes in a slot, and only the third member accepts; then the second one leads, and
+/// the third is cut off with what nobody else holds.
+fn stale_accept(seed: u64) -> (Cluster, [MemberIndex; 3], Slot) {
+    let mut t = Cluster::of(3).seed(seed).with_leader();
+    let [r1, r2, r3] = t.by_role();
+    t.settle();
+    let (slot, b1) = (t.next_slot(r1), t.promised(r1));
+    t.stall_disk(r1);
+    let held = t.hold(r1, r2, MessageKind::Accept);
+    t.propose(r1, ["x"]);
+    t.run_until(|t| t.voters(slot, b1) == NodeSet::of(r3));
+    t.crash_losing_all(r1);
+    t.discard(held);
+    t.resume_disk(r1);
+    t.isolate(r3);
+    t.restart(r1);
+    t.elect(r2);
+    (t, [r1, r2, r3], slot)
+}
 
 /// S56 (R3): a notice that says "decided" covers only what a member accepted in that very ballot;
 /// an accept of an older one is no such thing.
 #[test]
 fn a_notice_does_not_cover_a_stale_accept() {
     for seed in 0..8 {
-        let mut t = Cluster::of(3).seed(800 + seed).with_leader();
-        let [r1, r2, r3] = t.by_role();
-        t.settle();
-        let (slot, b1) = (t.next_slot(r1), t.promised(r1));
-        t.stall_disk(r1);
-        let held = t.hold(r1, r2, MessageKind::Accept);
-        t.propose(r1, ["x"]);
-        t.run_until(|t| t.voters(slot, b1) == NodeSet::of(r3));
-        t.crash_losing_all(r1);
-        t.discard(held);
-        t.resume_disk(r1);
-        t.isolate(r3);
-        t.restart(r1);
-        t.elect(r2);
+        let (mut t, [r1, r2, r3], slot) = stale_accept(800 + seed);
         let b2 = t.promised(r2);
         t.decide(["y"]);
         // r3 hears what is decided, and none of the decrees.
@@ -35,6 +42,31 @@ fn a_notice_does_not_cover_a_stale_accept() {
         assert_eq!(t.promised(r3), b2, "the notices reach it");
         assert!(t.decided(r2) > slot && t.decided(r3) <= slot);
         assert!(t.log(r3).is_empty(), "{:?}", t.log(r3));
+        t.release(held);
+        t.settle();
+        t.assert_same_log(["y"]);
+        t.ends_well();
+    }
+}
+
+/// S58 (R5): a member that learned a decree and lost it in a crash does not find a mark that says
+/// "decided" over the stale accept below.
+#[test]
+fn a_mark_never_outlives_its_decree() {
+    for seed in 0..20 {
+        let (mut t, [r1, r2, r3], slot) = stale_accept(1_500 + seed);
+        t.decide(["y"]);
+        // r3 learns in memory; its disk answers nothing, and any part of what it wrote survives.
+        t.stall_disk(r3);
+        t.heal();
+        t.run_until(|t| t.decided(r3) > slot);
+        t.run_for(ms(10 * seed));
+        t.crash(r3);
+        t.resume_disk(r3);
+        let held = t.hold([r1, r2], r3, Kinds::ALL);
+        t.restart(r3);
+        t.run_for(ms(500));
+        assert!(!t.log(r3).contains(&"x".to_owned()), "seed {seed}");
         t.release(held);
         t.settle();
         t.assert_same_log(["y"]);
