@@ -48,6 +48,45 @@ pub struct Setting {
     set: fn(&mut Options, u64),
 }
 
+/// Something that is or is not, as options and plans call it.
+macro_rules! flag {
+    ($name:ident) => {
+        setting(
+            stringify!($name),
+            (0, 1),
+            Some(0),
+            |o| u64::from(o.$name),
+            |o, value| o.$name = value > 0,
+        )
+    };
+}
+
+/// A number of the options.
+macro_rules! number {
+    ($name:literal, $range:expr, $simplest:expr, $($field:ident).+) => {
+        setting(
+            $name,
+            $range,
+            $simplest,
+            |o| o.$($field).+ as u64,
+            |o, value| o.$($field).+ = value as _,
+        )
+    };
+}
+
+/// A time in microseconds, which the options have in nanoseconds.
+macro_rules! micros {
+    ($name:literal, $range:expr, $simplest:expr, $($field:ident).+) => {
+        setting(
+            $name,
+            $range,
+            $simplest,
+            |o| us(o.$($field).+),
+            |o, value| o.$($field).+ = value * 1_000,
+        )
+    };
+}
+
 /// What a plan can set, in the order in which it is applied and written.
 pub static SETTINGS: [Setting; 28] = [
     // These two take part in the drawing itself.
@@ -56,189 +95,29 @@ pub static SETTINGS: [Setting; 28] = [
     // Other chances of the same kind of run: every generator starts from this instead.
     setting("dice", (0, u64::MAX), None, |o| o.seed, |o, dice| o.seed = dice),
     setting("majorities", (0, 1), Some(1), has_majorities, set_majorities),
-    setting("sparse_ids", (0, 1), Some(0), |o| o.sparse_ids.into(), |o, v| o.sparse_ids = v > 0),
-    setting(
-        "drift_ppm",
-        (0, 900_000),
-        Some(0),
-        |o| o.process.drift_ppm,
-        |o, v| {
-            o.process.drift_ppm = v;
-        },
-    ),
-    setting(
-        "clocks_apart_ns",
-        (0, u64::MAX >> 4),
-        Some(0),
-        |o| o.process.offset_nanos,
-        |o, v| {
-            o.process.offset_nanos = v;
-        },
-    ),
-    setting(
-        "turn_us",
-        (0, SECOND_US),
-        Some(10),
-        |o| us(o.process.turn_nanos),
-        |o, v| {
-            o.process.turn_nanos = v * 1_000;
-        },
-    ),
-    setting("hints", (0, 1), Some(0), |o| o.hints.into(), |o, v| o.hints = v > 0),
-    setting("forward", (0, 1), Some(0), |o| o.forward.into(), |o, v| o.forward = v > 0),
-    setting(
-        "durable_machines",
-        (0, 1),
-        Some(0),
-        |o| o.durable_machines.into(),
-        |o, v| {
-            o.durable_machines = v > 0;
-        },
-    ),
-    setting(
-        "heal_core_only",
-        (0, 1),
-        Some(0),
-        |o| o.heal_core_only.into(),
-        |o, v| {
-            o.heal_core_only = v > 0;
-        },
-    ),
-    setting(
-        "over_the_limit",
-        (0, 1),
-        Some(0),
-        |o| o.over_the_limit.into(),
-        |o, v| {
-            o.over_the_limit = v > 0;
-        },
-    ),
-    setting(
-        "uneven_ppm",
-        (0, 1_000_000),
-        Some(0),
-        |o| o.network.uneven_ppm.into(),
-        |o, v| {
-            o.network.uneven_ppm = v as u32;
-        },
-    ),
-    setting(
-        "capacity",
-        (1, 1 << 30),
-        Some(10_000),
-        |o| o.network.capacity.into(),
-        |o, v| {
-            o.network.capacity = v as u32;
-        },
-    ),
-    setting(
-        "delay_us",
-        (0, HOUR_US),
-        Some(200),
-        |o| us(o.network.delay_nanos),
-        |o, v| {
-            o.network.delay_nanos = v * 1_000;
-        },
-    ),
-    setting(
-        "sync_us",
-        (0, HOUR_US),
-        Some(100),
-        |o| us(o.disk.sync_nanos),
-        |o, v| {
-            o.disk.sync_nanos = v * 1_000;
-        },
-    ),
-    setting(
-        "read_us",
-        (0, HOUR_US),
-        Some(100),
-        |o| us(o.disk.read_nanos),
-        |o, v| {
-            o.disk.read_nanos = v * 1_000;
-        },
-    ),
-    setting(
-        "settle_ppm",
-        (0, 1_000_000),
-        Some(0),
-        |o| o.disk.settle_ppm.into(),
-        |o, v| {
-            o.disk.settle_ppm = v as u32;
-        },
-    ),
-    setting(
-        "segment_records",
-        (1, 1 << 20),
-        Some(64),
-        |o| o.disk.segment_records,
-        |o, v| {
-            o.disk.segment_records = v;
-        },
-    ),
-    setting(
-        "faults_every_us",
-        (0, HOUR_US),
-        None,
-        |o| us(o.nemesis.every_nanos),
-        |o, v| {
-            o.nemesis.every_nanos = v * 1_000;
-        },
-    ),
-    setting(
-        "faults_last_us",
-        (1, HOUR_US),
-        None,
-        |o| us(o.nemesis.lasts_nanos),
-        |o, v| {
-            o.nemesis.lasts_nanos = v * 1_000;
-        },
-    ),
-    setting(
-        "clients_every_us",
-        (1, HOUR_US),
-        None,
-        |o| us(o.client.every_nanos),
-        |o, v| {
-            o.client.every_nanos = v * 1_000;
-        },
-    ),
-    setting(
-        "burst_max",
-        (1, 1 << 16),
-        Some(1),
-        |o| o.client.burst_max,
-        |o, v| {
-            o.client.burst_max = v;
-        },
-    ),
-    setting(
-        "body_max",
-        (1, 1 << 20),
-        Some(16),
-        |o| o.client.body_max,
-        |o, v| {
-            o.client.body_max = v;
-        },
-    ),
-    setting(
-        "sessions",
-        (0, 1_000),
-        Some(1),
-        |o| o.client.sessions as u64,
-        |o, v| {
-            o.client.sessions = v as usize;
-        },
-    ),
-    setting(
-        "keys",
-        (1, 1 << 15),
-        Some(1),
-        |o| o.client.keys.into(),
-        |o, v| {
-            o.client.keys = v as u16;
-        },
-    ),
+    flag!(sparse_ids),
+    number!("drift_ppm", (0, 900_000), Some(0), process.drift_ppm),
+    number!("clocks_apart_ns", (0, u64::MAX >> 4), Some(0), process.offset_nanos),
+    micros!("turn_us", (0, SECOND_US), Some(10), process.turn_nanos),
+    flag!(hints),
+    flag!(forward),
+    flag!(durable_machines),
+    flag!(heal_core_only),
+    flag!(over_the_limit),
+    number!("uneven_ppm", (0, 1_000_000), Some(0), network.uneven_ppm),
+    number!("capacity", (1, 1 << 30), Some(10_000), network.capacity),
+    micros!("delay_us", (0, HOUR_US), Some(200), network.delay_nanos),
+    micros!("sync_us", (0, HOUR_US), Some(100), disk.sync_nanos),
+    micros!("read_us", (0, HOUR_US), Some(100), disk.read_nanos),
+    number!("settle_ppm", (0, 1_000_000), Some(0), disk.settle_ppm),
+    number!("segment_records", (1, 1 << 20), Some(64), disk.segment_records),
+    micros!("faults_every_us", (0, HOUR_US), None, nemesis.every_nanos),
+    micros!("faults_last_us", (1, HOUR_US), None, nemesis.lasts_nanos),
+    micros!("clients_every_us", (1, HOUR_US), None, client.every_nanos),
+    number!("burst_max", (1, 1 << 16), Some(1), client.burst_max),
+    number!("body_max", (1, 1 << 20), Some(16), client.body_max),
+    number!("sessions", (0, 1_000), Some(1), client.sessions),
+    number!("keys", (1, 1 << 15), Some(1), client.keys),
     setting("special_requests", (0, 1), Some(0), has_special_requests, set_special_requests),
 ];
 
