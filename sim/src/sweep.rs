@@ -287,14 +287,15 @@ pub fn untested() -> Vec<&'static str> {
 /// A sweep of so many seeds puts every contract to the test, or something is wrong with it.
 pub const SEEDS_FOR_CONTRACTS: u64 = 1_000;
 
-/// The contracts of the core: how often each was evaluated, and how often put to the test.
+/// The contracts of the core: how often each was evaluated, and how often its premise was true,
+/// so that it was put to the test.
 #[must_use]
 pub fn contracts() -> String {
     let mut table = format!("{:<24}{:>14}{:>14}\n", "contract", "evaluated", "premise true");
     for tally in synod_core::contracts::report() {
-        let name = tally.contract.name();
-        table += &format!("{name:<24}{:>14}{:>14}\n", tally.evaluated, tally.tested);
+        table += &contract_line(tally.contract.name(), tally.evaluated, tally.tested);
     }
+    table += "always: it has no premise of its own, or one that was true each time\n";
     let names = untested();
     if names.is_empty() {
         return table + "every contract was put to the test\n";
@@ -302,9 +303,28 @@ pub fn contracts() -> String {
     table + &format!("never put to the test: {}\n", names.join(", "))
 }
 
+fn contract_line(name: &str, evaluated: u64, tested: u64) -> String {
+    let premise = match tested {
+        tested if evaluated > 0 && tested == evaluated => "always".to_owned(),
+        tested => tested.to_string(),
+    };
+    format!("{name:<24}{evaluated:>14}{premise:>14}\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_contract_without_a_premise_shows_no_count_of_it() {
+        let words = |evaluated, tested| {
+            let line = contract_line("R0Any", evaluated, tested);
+            line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(words(7, 7), ["R0Any", "7", "always"]);
+        assert_eq!(words(7, 6), ["R0Any", "7", "6"]);
+        assert_eq!(words(0, 0), ["R0Any", "0", "0"]);
+    }
 
     #[test]
     fn nothing_lies_behind_the_last_seed() {
