@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::{Bytes, BytesMut};
 use synod_core::record::{self, Decoder, Replay, Stamp};
 use synod_core::{
-    Ballot, Body, Boot, Header, Incarnation, Proposal, Record, Recovered, Slot, WriteId,
+    Ballot, Body, Boot, Event, Header, Incarnation, Proposal, Record, Recovered, Slot, WriteId,
 };
 
 /// A log in the real format, with writes in flight in front of it.
 #[derive(Debug)]
 pub(crate) struct Disk {
     pending: VecDeque<(WriteId, Bytes)>,
+    /// The replica was told that a write failed: nothing is confirmed any more in this run.
+    pub(crate) failed: bool,
     durable: BytesMut,
     /// What the durable records say.
     pub(crate) facts: Facts,
@@ -70,8 +72,8 @@ impl Facts {
 impl Disk {
     /// The disk of a member that its peers have met, or of one that is new.
     pub(crate) fn formatted(header: &Header, votes: bool) -> Self {
-        let (pending, durable, facts) = Default::default();
-        let mut disk = Self { pending, durable, facts };
+        let (pending, failed, durable, facts) = Default::default();
+        let mut disk = Self { pending, failed, durable, facts };
         if votes {
             let body = Body::Roster { votes, members: &[] };
             disk.write(
@@ -109,6 +111,12 @@ impl Disk {
         upto
     }
 
+    /// As [`Self::persist`], and what the host hears of it, unless it heard of a failure before.
+    pub(crate) fn confirm(&mut self, count: usize) -> Option<Event<'static, Bytes>> {
+        let upto = if self.failed { None } else { self.persist(count) };
+        upto.map(|upto| Event::Persisted { upto })
+    }
+
     /// What all records say, confirmed or not.
     pub(crate) fn written(&self) -> Facts {
         let mut facts = self.facts.clone();
@@ -129,6 +137,7 @@ impl Disk {
     ) -> Recovered<Bytes> {
         self.persist(kept);
         self.pending.clear();
+        self.failed = false;
         self.facts.promised = self.facts.promised.max(self.facts.implied);
         let (mut replay, mut decoder) = (Replay::new(), Decoder::new());
         let mut log = self.durable.clone().freeze();

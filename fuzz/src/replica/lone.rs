@@ -94,7 +94,6 @@ pub(crate) struct Lone {
     applied: Slot,
     /// Peers being served from the log, with the end of what they are sent.
     serving: Vec<(NodeId, Slot)>,
-    failed: bool,
     leader: Option<Ballot>,
     /// The beat and the prepare that it sent last: what peers that play along answer.
     beat: Beat,
@@ -130,7 +129,6 @@ impl Lone {
             handed: Slot::ZERO,
             applied: Slot::ZERO,
             serving: Vec::new(),
-            failed: false,
             leader: None,
             beat: Beat::default(),
             asked: None,
@@ -148,10 +146,18 @@ impl Lone {
             Op::Support(by) => self.support(*by),
             Op::PeerUp(peer) => self.tell(Event::PeerUp { peer: self.peer(*peer) }),
             Op::PeerDown(peer) => self.tell(Event::PeerDown { peer: self.peer(*peer) }),
-            Op::Persist(count) => self.persist(usize::from(count % 3)),
-            Op::Fail(chance) if *chance < u8::MAX => self.persist(1),
+            Op::Persist(count) => {
+                if let Some(event) = self.disk.confirm(usize::from(count % 3)) {
+                    self.tell(event);
+                }
+            }
+            Op::Fail(chance) if *chance < u8::MAX => {
+                if let Some(event) = self.disk.confirm(1) {
+                    self.tell(event);
+                }
+            }
             Op::Fail(_) => {
-                self.failed = true;
+                self.disk.failed = true;
                 self.tell(Event::PersistFailed);
             }
             Op::Apply(count) => {
@@ -200,13 +206,13 @@ impl Lone {
         let Some(action) = self.replica.poll() else { return false };
         match action {
             Action::Persist { id, record } => {
-                assert!(!self.failed, "a replica whose log failed writes nothing");
+                assert!(!self.disk.failed, "a replica whose log failed writes nothing");
                 assert!(self.disk.in_flight() < LIMITS.writes_in_flight_max, "C9: too many writes");
                 check_record(id, &record);
                 self.disk.write(id, &header, &record);
             }
             Action::Send { to, message } => {
-                assert!(!self.failed, "a replica whose log failed sends nothing");
+                assert!(!self.disk.failed, "a replica whose log failed sends nothing");
                 assert!(!to.is_empty() && !to.contains(MemberIndex(0)), "to itself");
                 assert!(to.0 & !NodeSet::first(self.config.configuration.members().len()).0 == 0);
                 self.watch.on_send(&message, &self.disk.facts);
@@ -333,15 +339,6 @@ impl Lone {
         (standing, promised, decided, next, leader, replica.room())
     }
 
-    fn persist(&mut self, count: usize) {
-        if self.failed {
-            return;
-        }
-        if let Some(upto) = self.disk.persist(count) {
-            self.tell(Event::Persisted { upto });
-        }
-    }
-
     fn tick(&mut self) {
         self.tell(Event::DeadlineReached);
         self.drain();
@@ -372,7 +369,6 @@ impl Lone {
         self.applied = recovered.applied;
         self.handed = recovered.applied;
         self.serving.clear();
-        self.failed = false;
         self.leader = None;
         self.asked = None;
         let restarted = Replica::new(self.config.clone(), recovered, self.now);

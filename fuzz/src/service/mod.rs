@@ -237,7 +237,6 @@ struct Lone {
     disk: Disk,
     watch: Watch,
     decoder: Decoder,
-    failed: bool,
     serving: Vec<(NodeId, Slot)>,
     beat: Beat,
     asked: Option<(Ballot, Slot)>,
@@ -289,7 +288,6 @@ impl Lone {
             disk,
             watch: Watch::new(NODE, LIMITS),
             decoder: Decoder::new(&LIMITS),
-            failed: false,
             serving: Vec::new(),
             beat: Beat::default(),
             asked: None,
@@ -321,7 +319,11 @@ impl Lone {
                 self.hear_service(*from, ServiceMessage::Taken { ballot, number, last });
             }
             Op::Support(by) => self.support(*by),
-            Op::Persist(count) => self.persist(usize::from(count % 3)),
+            Op::Persist(count) => {
+                if let Some(event) = self.disk.confirm(usize::from(count % 3)) {
+                    self.tell(event);
+                }
+            }
             Op::CaughtUp => {
                 if let Some((to, end)) = self.serving.pop() {
                     self.tell(Event::CaughtUp { to, end });
@@ -339,7 +341,7 @@ impl Lone {
             }
             Op::PeerDown(peer) => self.tell(Event::PeerDown { peer: self.peer(*peer) }),
             Op::FailDisk => {
-                self.failed = true;
+                self.disk.failed = true;
                 self.tell(Event::PersistFailed);
             }
             Op::ShutDown => {
@@ -401,11 +403,11 @@ impl Lone {
         let Some(output) = self.service.poll() else { return false };
         match output {
             Output::Persist { id, record } => {
-                assert!(!self.failed, "a service whose log failed writes nothing");
+                assert!(!self.disk.failed, "a service whose log failed writes nothing");
                 self.disk.write(id, &header, &record);
             }
             Output::Send { to, payload } => {
-                assert!(!self.failed && !to.is_empty(), "a message to somebody");
+                assert!(!self.disk.failed && !to.is_empty(), "a message to somebody");
                 let mut out = BytesMut::new();
                 wire::encode(&header, &payload, &mut out);
                 let frame = out.freeze();
@@ -527,15 +529,6 @@ impl Lone {
         }
     }
 
-    fn persist(&mut self, count: usize) {
-        if self.failed {
-            return;
-        }
-        if let Some(upto) = self.disk.persist(count) {
-            self.tell(Event::Persisted { upto });
-        }
-    }
-
     /// No request waits beyond its deadline, and the loop of the host does not spin.
     fn tick(&mut self) {
         self.tell(Event::DeadlineReached);
@@ -561,7 +554,7 @@ impl Lone {
         self.open.clear();
         self.serving.clear();
         self.asked = None;
-        (self.failed, self.closing) = (false, false);
+        self.closing = false;
         self.reached.restarted = true;
     }
 }
