@@ -47,11 +47,11 @@ pub(crate) fn hunt(target: &Path, switch: usize, budget: u64) -> Result<Hunt, St
     let (mut done, mut step) = (0, 25);
     while done < budget {
         let end = (done + step).min(budget);
-        let (passed, text) = sweep(target, switch, done, end)?;
+        let (ended, text) = sweep(target, switch, done, end)?;
         let seconds = started.elapsed().as_secs();
-        if !passed {
-            let (seed, how) = failing_seed(&text).unwrap_or((done, "it never ended".into()));
-            return Ok(Hunt { seeds: seed.saturating_add(1), seconds, how: Some(how) });
+        if let Some((seed, how)) = verdict(ended, &text)? {
+            let seeds = seed.unwrap_or(done).saturating_add(1);
+            return Ok(Hunt { seeds, seconds, how: Some(how) });
         }
         done = end;
         step = (step * 2).min(500);
@@ -59,13 +59,50 @@ pub(crate) fn hunt(target: &Path, switch: usize, budget: u64) -> Result<Hunt, St
     Ok(Hunt { seeds: done, seconds: started.elapsed().as_secs(), how: None })
 }
 
-/// Runs some seeds; a mutant that hangs is stopped after five minutes and counts as caught.
-fn sweep(target: &Path, switch: usize, from: u64, end: u64) -> Result<(bool, String), String> {
+/// What a sweep shows that ended so and said this: the seed that failed and why; none when all
+/// passed. A mutant that hangs is caught, and no seed can be named.
+///
+/// # Errors
+/// Whatever is neither: the sweep did not work, or the simulator itself panicked. That tells
+/// nothing of what is broken.
+fn verdict(ended: Ended, text: &str) -> Result<Option<(Option<u64>, String)>, String> {
+    let failure = failing_seed(text);
+    match (ended, failure) {
+        (Ended::Well, None) => Ok(None),
+        (Ended::Never, None) => Ok(Some((None, "it never ended".into()))),
+        (Ended::Failing | Ended::Never, Some((seed, how))) if !how.starts_with(OWN_PANIC) => {
+            Ok(Some((Some(seed), how)))
+        }
+        (Ended::Well | Ended::Failing | Ended::Never | Ended::Badly, _) => {
+            let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+            let last = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
+            Err(format!("a sweep ended in another way than by a violation:\n{}", last.join("\n")))
+        }
+    }
+}
+
+/// How a sweep ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ended {
+    /// All passed.
+    Well,
+    /// It says that a seed failed.
+    Failing,
+    /// In any other way: a mistake on the command line, a crash, a signal.
+    Badly,
+    /// It was stopped.
+    Never,
+}
+
+/// Runs some seeds on all cores; one that hangs is stopped after five minutes.
+fn sweep(target: &Path, switch: usize, from: u64, end: u64) -> Result<(Ended, String), String> {
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let report = target.join(format!("report-{switch}.txt"));
     let file = fs::File::create(&report).map_err(|error| format!("report: {error}"))?;
     let errors = file.try_clone().map_err(|error| format!("report: {error}"))?;
     let mut child = Command::new(target.join("release/synod-sim"))
         .args(["run", "--seeds", &format!("{from}..{end}"), "--fail-fast"])
+        .args(["--jobs", &jobs.to_string()])
         .env(VARIABLE, switch.to_string())
         .stdout(file)
         .stderr(errors)
@@ -85,7 +122,13 @@ fn sweep(target: &Path, switch: usize, from: u64, end: u64) -> Result<(bool, Str
     };
     let text = fs::read_to_string(&report).map_err(|error| format!("report: {error}"))?;
     fs::remove_file(&report).map_err(|error| format!("report: {error}"))?;
-    Ok((status.is_some_and(|status| status.success()), text))
+    let ended = match status.map(|status| status.code()) {
+        Some(Some(0)) => Ended::Well,
+        Some(Some(1)) => Ended::Failing,
+        Some(_) => Ended::Badly,
+        None => Ended::Never,
+    };
+    Ok((ended, text))
 }
 
 /// The lowest failing seed in a report, from the lines `seed N failed: what`.
@@ -96,6 +139,12 @@ fn failing_seed(text: &str) -> Option<(u64, String)> {
     });
     failures.min()
 }
+
+/// How a failure begins that is of the simulator and not of what it tests.
+const OWN_PANIC: &str = "Panic: the simulator";
+
+/// How much of a sweep is shown that did not work.
+const LINES_SHOWN: usize = 12;
 
 /// How long one sweep may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -110,5 +159,24 @@ mod tests {
                     seed 9 failed: Order: slot 2\nmore";
         assert_eq!(failing_seed(text), Some((9, "Order: slot 2".into())));
         assert_eq!(failing_seed("all passed"), None);
+    }
+
+    #[test]
+    fn only_a_failing_seed_and_a_hang_count() {
+        let failed = "seed 3 failed: Order: slot 2\n0 passed, 1 failed";
+        let caught = Ok(Some((Some(3), "Order: slot 2".into())));
+        assert_eq!(verdict(Ended::Failing, failed), caught);
+        assert_eq!(verdict(Ended::Never, failed), caught);
+        assert_eq!(verdict(Ended::Never, ""), Ok(Some((None, "it never ended".into()))));
+        assert_eq!(verdict(Ended::Well, "25 passed, 0 failed"), Ok(None));
+        for (ended, text) in [
+            (Ended::Badly, "memory allocation of 7 bytes failed"),
+            (Ended::Badly, failed),
+            (Ended::Failing, "failed: 500 seeds never put to the test: C5"),
+            (Ended::Failing, "seed 3 failed: Panic: the simulator panicked at sim/src/world.rs"),
+        ] {
+            let error = verdict(ended, text).expect_err(text);
+            assert!(error.ends_with(text), "{error}");
+        }
     }
 }
