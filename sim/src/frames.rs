@@ -3,10 +3,10 @@
 use bytes::BytesMut;
 use synod_core::service::Input;
 use synod_core::wire::{self, Payload};
-use synod_core::{Event, Header, MemberIndex, Message, NodeSet, PeerMisbehaved};
+use synod_core::{Event, Header, MemberIndex, NodeSet, PeerMisbehaved};
 
-use crate::checkers::Caller;
 use crate::checkers::images::hash;
+use crate::checkers::{Caller, Taken};
 use crate::kinds::MessageKind;
 use crate::network::{Envelope, Made};
 use crate::node::Process;
@@ -50,9 +50,9 @@ impl World {
             own(service.handle(*told, Input::Replica(DEADLINE)))?;
             before = Some((stranger, Standpoint::of(service)));
         }
-        let beat = match &payload {
-            Payload::Replica(Message::Beat(beat)) => Some(*beat),
-            Payload::Replica(_) | Payload::Service(_) => None,
+        let looked_at = match &payload {
+            Payload::Replica(message) => Taken::of(message),
+            Payload::Service(_) => None,
         };
         let taken = match payload {
             Payload::Replica(message) => {
@@ -60,8 +60,8 @@ impl World {
             }
             Payload::Service(message) => service.handle(*told, Input::Service { header, message }),
         };
-        if let (Ok(()), Some(beat)) = (taken, beat) {
-            self.checkers.on_beat(member, envelope.from, &beat);
+        if let (Ok(()), Some(what)) = (taken, looked_at) {
+            self.checkers.on_taken(member, envelope.from, &what);
         }
         if let Some((stranger, before)) = before {
             // Whoever has stopped does not look at anything.
@@ -123,7 +123,7 @@ impl World {
     ) -> Checked {
         match payload {
             Payload::Replica(message) => {
-                self.checkers.on_send(member, header.boot, message)?;
+                self.checkers.on_send(member, header.boot, to, message)?;
             }
             Payload::Service(message) => {
                 let Header { incarnation, boot, .. } = *header;

@@ -1,9 +1,11 @@
 //! The nemesis: faults that begin at random moments and end some time later.
 
+mod leaders;
 mod links;
 #[cfg(test)]
 mod tests;
 
+use leaders::Relay;
 use synod_core::MemberIndex;
 
 use crate::atlas::Harm;
@@ -61,6 +63,15 @@ pub enum End {
     Clock(MemberIndex),
     /// There is room on the disk again, and the node is started anew.
     Room(MemberIndex),
+    /// It is looked whether the next leader is there.
+    Relay,
+    /// Only `one`, which was left behind, can lead from now on.
+    Behind {
+        /// The member.
+        one: MemberIndex,
+        /// The rule that left it behind.
+        rule: u32,
+    },
     /// Two members get their own disks back.
     GiveBack {
         /// One.
@@ -77,6 +88,10 @@ pub struct Nemesis {
     prng: Prng,
     /// What came later draws from a stream of its own.
     more: Prng,
+    /// What follows the leaders, too.
+    leaders: Prng,
+    /// The leaderships that leave proposals behind, while they come and go.
+    relay: Option<Relay>,
     /// The rules that it made and has not lifted.
     rules: Vec<u32>,
     /// The members that have the disks of each other.
@@ -88,7 +103,9 @@ impl Nemesis {
     #[must_use]
     pub fn new(options: NemesisOptions, seed: u64) -> Self {
         let (prng, more) = (Prng::new(seed, "nemesis"), Prng::new(seed, "more nemesis"));
-        Self { options, prng, more, rules: Vec::new(), exchanged: Vec::new() }
+        let leaders = Prng::new(seed, "leaders");
+        let (rules, exchanged) = (Vec::new(), Vec::new());
+        Self { options, prng, more, leaders, relay: None, rules, exchanged }
     }
 
     /// When the next fault begins.
@@ -163,6 +180,11 @@ impl Nemesis {
             Fault::StrayWrite => self.harm(world, member, Harm::StrayWrite),
             Fault::BadSector => self.harm(world, member, Harm::BadSector),
             Fault::LostFile => self.harm(world, member, Harm::LostFile),
+            Fault::Relay => {
+                self.relay(world, ends);
+                None
+            }
+            Fault::LeaveBehind => self.leave_behind(world, member),
         };
         ends.extend(end.map(|end| (end_at, end)));
     }
@@ -246,6 +268,8 @@ impl Nemesis {
                 world.kill(member);
                 world.start_at(member, world.now());
             }
+            End::Relay => self.look_at_relay(world, ends),
+            End::Behind { one, rule } => self.lead_from_behind(world, (one, rule), ends),
             End::GiveBack { one, other } => self.give_back(world, one, other),
         }
     }

@@ -3,7 +3,7 @@
 
 use synod_core::service::{Input, Outcome, Output};
 use synod_core::wire::Payload;
-use synod_core::{Ballot, Event, Header, MemberIndex, Message, NodeSet, PeerMisbehaved};
+use synod_core::{Ballot, Event, Header, MemberIndex, Message, NodeSet, PeerMisbehaved, Standing};
 
 use crate::app::{self, Answer, AnyReply, Ending};
 use crate::checkers::{Caller, Cursors, Heard, RequestKey};
@@ -54,6 +54,7 @@ impl World {
         let Some(mut process) = self.nodes[member.place()].process.take() else { return Ok(()) };
         let sampled = process.sampled.take().unwrap_or(clock);
         process.told = process.told.max(sampled);
+        self.checkers.begin_turn(member, process.told);
         let inbox = std::mem::take(&mut process.inbox);
         let mut checked = Ok(());
         for item in inbox {
@@ -138,6 +139,7 @@ impl World {
                 own(process.service.handle(told, Input::Replica(event)))?;
             }
             Item::PeerDown(peer) => {
+                self.checkers.on_peer_down(member, peer);
                 let peer = self.nodes[peer.place()].id;
                 let event = Event::PeerDown { peer };
                 own(process.service.handle(told, Input::Replica(event)))?;
@@ -292,8 +294,13 @@ impl World {
             }
             after = self.end_action(member);
             if after != After::Alive {
-                break;
+                return Ok(after);
             }
+        }
+        let replica = process.service.replica();
+        if !replica.is_stopped() {
+            let leads = replica.standing() == Standing::Leading;
+            self.checkers.on_drained(member, leads.then(|| replica.decided()))?;
         }
         Ok(after)
     }
@@ -315,6 +322,9 @@ impl World {
              has no outcome",
             member.0
         );
+        if let Some(ballot) = leader.filter(|_| own) {
+            self.checkers.on_announced(member, ballot)?;
+        }
         self.stats.leaders += u64::from(own);
         self.trace.tell(self.now, member, "leader", u64::from(own), || {
             let name = leader.map_or_else(|| "none".into(), |ballot| ballot.to_string());

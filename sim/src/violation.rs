@@ -21,6 +21,12 @@ pub enum Property {
     Choosable,
     /// A member campaigns only when a quorum let it (R12).
     Campaigns,
+    /// A member follows the leader that it hears, and gives whom it promised a chance (B1).
+    Patience,
+    /// A member leads only while a quorum proves it and its disk keeps up (R12, B4).
+    Reigns,
+    /// A leader tells whoever lags (C4).
+    Notices,
     /// What was reported durable is there after a crash.
     Recovery,
     /// What the user of the library demands of the state machine holds after every decree.

@@ -165,7 +165,7 @@ impl World {
             network: Network::new(ids.len(), options.network, options.seed)
                 .behind(Gate::new(options.withheld.clone()))
                 .watched(lines != Lines::None),
-            checkers: Checkers::new(&ids, options.quorums, options.limits),
+            checkers: Checkers::new(&ids, options.quorums, options.limits, options.timeouts),
             trace: Trace::new(lines, &ids),
             stats: Stats::default(),
             process_prng: Prng::new(options.seed, "process"),

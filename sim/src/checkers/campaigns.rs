@@ -1,7 +1,8 @@
 //! Campaigns (R12): a member asks for promises only when a quorum of both phases has told it that
 //! they hear it and follow no other leader. What it was told is watched from outside, beat by beat.
+//! And it waits for a time that chance draws, so that not all of them campaign at once (B1).
 
-use synod_core::{Ballot, Beat, MemberIndex, NodeId, Quorums};
+use synod_core::{Ballot, Beat, Instant, MemberIndex, NodeId, Quorums};
 
 use crate::violation::{Checked, check};
 
@@ -11,6 +12,8 @@ pub struct Campaigns {
     members: Vec<NodeId>,
     quorums: Quorums,
     nodes: Vec<Told>,
+    /// How many campaigns began at the very moment when the last one agreed.
+    hasty: u32,
 }
 
 /// What one member was told in its present run.
@@ -22,6 +25,10 @@ struct Told {
     may: bool,
     /// The ballot of that.
     last: Ballot,
+    /// When the quorum that agrees became one.
+    since: Option<Instant>,
+    /// The highest promise that it wrote.
+    promised: Ballot,
 }
 
 impl Campaigns {
@@ -29,9 +36,10 @@ impl Campaigns {
     #[must_use]
     pub fn new(members: &[NodeId], quorums: Quorums) -> Self {
         let agrees = vec![false; members.len()];
-        let told = Told { agrees, may: false, last: Ballot::ZERO };
-        let mut campaigns =
-            Self { members: members.to_vec(), quorums, nodes: vec![told; members.len()] };
+        let (last, promised) = (Ballot::ZERO, Ballot::ZERO);
+        let told = Told { agrees, may: false, last, since: None, promised };
+        let nodes = vec![told; members.len()];
+        let mut campaigns = Self { members: members.to_vec(), quorums, nodes, hasty: 0 };
         for place in 0..members.len() {
             campaigns.on_start(MemberIndex(place as u8));
         }
@@ -41,15 +49,41 @@ impl Campaigns {
     /// A run starts, and knows nothing of what earlier ones were told.
     pub fn on_start(&mut self, node: MemberIndex) {
         self.nodes[node.place()].agrees.fill(false);
+        self.nodes[node.place()].since = None;
         self.nodes[node.place()].may = self.has_quorum(node);
     }
 
     /// `node` took in a beat of `from`.
-    pub fn on_beat(&mut self, node: MemberIndex, from: MemberIndex, beat: &Beat) {
+    pub fn on_beat(&mut self, now: Instant, node: MemberIndex, from: MemberIndex, beat: &Beat) {
+        let had_quorum = self.has_quorum(node);
         let free = beat.leader.is_zero() || beat.leader.node == self.members[node.place()];
         let agrees = beat.hears.contains(node) && free;
         self.nodes[node.place()].agrees[from.place()] = agrees;
-        self.nodes[node.place()].may |= self.has_quorum(node);
+        let has_quorum = self.has_quorum(node);
+        self.nodes[node.place()].may |= has_quorum;
+        if has_quorum && !had_quorum {
+            self.nodes[node.place()].since = Some(now);
+        }
+    }
+
+    /// `node` writes a record with this promise; an own one is a campaign.
+    ///
+    /// # Errors
+    /// Campaigns.
+    pub fn on_promised(&mut self, now: Instant, node: MemberIndex, promised: Ballot) -> Checked {
+        let told = &mut self.nodes[node.place()];
+        let is_new = promised > told.promised && promised.node == self.members[node.place()];
+        told.promised = told.promised.max(promised);
+        if is_new && told.since == Some(now) {
+            self.hasty += 1;
+        }
+        check!(
+            Campaigns,
+            self.hasty < HASTY_MAX,
+            "member {} campaigns with {promised} as soon as a quorum agrees, as others did before:              chance has no part in it",
+            node.0
+        );
+        Ok(())
     }
 
     /// `node` asks for promises of `ballot`.
@@ -80,3 +114,6 @@ impl Campaigns {
         others + 1 >= self.quorums.both()
     }
 }
+
+/// Chance may draw no wait at all, less than once in a million times; not so often in one run.
+const HASTY_MAX: u32 = 3;

@@ -11,12 +11,15 @@ pub mod history;
 pub mod images;
 pub mod linearizable;
 pub mod monotonic;
+pub mod notices;
 pub mod order;
 pub mod origin;
 pub mod outcomes;
+pub mod patience;
 pub mod promises;
 pub mod proposals;
 pub mod recovery;
+pub mod reigns;
 pub mod validity;
 pub mod witness;
 
@@ -26,8 +29,8 @@ mod tests;
 use bytes::Bytes;
 use synod_core::service::ServiceMessage;
 use synod_core::{
-    Beat, Boot, Limits, MemberIndex, Message, NodeId, NodeSet, Quorums, Record, Recovered, Slot,
-    WriteId,
+    Ballot, Beat, Body, Boot, Instant, Limits, MemberIndex, Message, NodeId, NodeSet, Quorums,
+    Record, Recovered, Slot, Timeouts, WriteId,
 };
 
 pub use history::{Applied, Caller, Heard, History, Place, Request, RequestKey, Sealed};
@@ -50,13 +53,46 @@ pub struct Checkers {
     forwards: forwards::Forwards,
     origin: origin::Origin,
     monotonic: monotonic::Monotonic,
+    patience: patience::Patience,
+    reigns: reigns::Reigns,
+    notices: notices::Notices,
     limits: Limits,
+    /// By member: the time that its host told it last.
+    clocks: Vec<Instant>,
+}
+
+/// A message that a member took in, as far as checkers look at it.
+#[derive(Clone, Copy, Debug)]
+pub enum Taken {
+    /// A heartbeat.
+    Beat(Beat),
+    /// Somebody asks for promises of this ballot.
+    Prepare(Ballot),
+    /// The leader in this ballot proposes, or gives notice.
+    Accept(Ballot),
+}
+
+impl Taken {
+    /// What checkers look at in `message`.
+    #[must_use]
+    pub const fn of(message: &Message<'_, Bytes>) -> Option<Self> {
+        match message {
+            Message::Beat(beat) => Some(Self::Beat(*beat)),
+            Message::Prepare { ballot, .. } => Some(Self::Prepare(*ballot)),
+            Message::Accept { ballot, .. } => Some(Self::Accept(*ballot)),
+            Message::Promise { .. }
+            | Message::Accepted { .. }
+            | Message::Nack { .. }
+            | Message::Learn { .. }
+            | Message::Learned { .. } => None,
+        }
+    }
 }
 
 impl Checkers {
     /// The checkers of a run of these members.
     #[must_use]
-    pub fn new(members: &[NodeId], quorums: Quorums, limits: Limits) -> Self {
+    pub fn new(members: &[NodeId], quorums: Quorums, limits: Limits, timeouts: Timeouts) -> Self {
         Self {
             images: Images::new(members.len(), quorums),
             history: History::default(),
@@ -68,7 +104,11 @@ impl Checkers {
             forwards: forwards::Forwards::new(members, &limits),
             origin: origin::Origin::default(),
             monotonic: monotonic::Monotonic::new(members.len()),
+            patience: patience::Patience::new(members, timeouts.election),
+            reigns: reigns::Reigns::new(members, quorums, timeouts),
+            notices: notices::Notices::new(members.len()),
             limits,
+            clocks: vec![Instant::ZERO; members.len()],
         }
     }
 
@@ -111,6 +151,8 @@ impl Checkers {
         self.images.on_recovered(node, recovered)?;
         self.order.on_start(node, applied);
         self.campaigns.on_start(node);
+        self.patience.on_start(node, recovered.promised);
+        self.reigns.on_start(node);
         self.monotonic.on_start(node, applied);
         Ok(())
     }
@@ -131,7 +173,14 @@ impl Checkers {
         id: WriteId,
         record: &Record<'_, Bytes>,
     ) -> Checked {
+        let now = self.clocks[node.place()];
         self.images.on_persist(node, id, record);
+        self.campaigns.on_promised(now, node, record.promised)?;
+        self.patience.on_promised(now, node, record.promised)?;
+        self.reigns.on_persist(now, node, id);
+        if let Body::Accepted(run) = record.body {
+            self.reigns.on_proposed(node, run);
+        }
         bounds::on_persist(&self.images, &self.limits, node)
     }
 
@@ -140,6 +189,7 @@ impl Checkers {
     /// # Errors
     /// The violation found.
     pub fn on_persisted(&mut self, node: MemberIndex, upto: WriteId) -> Checked {
+        self.reigns.on_persisted(node, upto);
         self.images.on_persisted(node, upto)
     }
 
@@ -151,12 +201,27 @@ impl Checkers {
         &mut self,
         node: MemberIndex,
         boot: Boot,
+        to: NodeSet,
         message: &Message<'_, Bytes>,
     ) -> Checked {
         bounds::on_send(&self.images, &self.limits, node, message)?;
         self.promises.on_send(&self.images, node, boot, message)?;
-        if let Message::Prepare { ballot, from: _ } = message {
-            self.campaigns.on_prepare(node, *ballot)?;
+        match message {
+            Message::Prepare { ballot, .. } => self.campaigns.on_prepare(node, *ballot)?,
+            Message::Accept { decided, proposals, .. } => {
+                self.notices.on_notice(node, to, *decided);
+                self.reigns.on_proposed(node, proposals);
+            }
+            Message::Beat(beat) => {
+                let now = self.clocks[node.place()];
+                self.patience.on_beat_sent(now, node, beat)?;
+                self.reigns.on_beat_sent(now, node, beat)?;
+            }
+            Message::Promise { .. }
+            | Message::Accepted { .. }
+            | Message::Nack { .. }
+            | Message::Learn { .. }
+            | Message::Learned { .. } => {}
         }
         self.proposals.on_send(&self.images, message)
     }
@@ -174,9 +239,48 @@ impl Checkers {
         self.forwards.on_send(by, to, message)
     }
 
-    /// `node` took in a beat of `from`.
-    pub fn on_beat(&mut self, node: MemberIndex, from: MemberIndex, beat: &Beat) {
-        self.campaigns.on_beat(node, from, beat);
+    /// A turn of `node` begins, at this time of its clock.
+    pub fn begin_turn(&mut self, node: MemberIndex, told: Instant) {
+        self.clocks[node.place()] = told;
+        self.notices.begin_turn(node);
+    }
+
+    /// `node` took in a message of `from`.
+    pub fn on_taken(&mut self, node: MemberIndex, from: MemberIndex, what: &Taken) {
+        let now = self.clocks[node.place()];
+        if let Taken::Beat(beat) = what {
+            self.campaigns.on_beat(now, node, from, beat);
+            if !beat.leader.is_zero() && beat.leader == self.reigns.of(node) {
+                self.notices.on_answer(node, from, beat.decided);
+            }
+        }
+        let votes = self.images.of(node).votes;
+        self.patience.on_taken(now, (node, votes), from, what);
+        self.reigns.on_taken(node, from, what);
+    }
+
+    /// `node` tells its host that it leads.
+    ///
+    /// # Errors
+    /// The violation found.
+    pub fn on_announced(&self, node: MemberIndex, ballot: Ballot) -> Checked {
+        self.reigns.on_announced(node, ballot, self.images.chosen_end())
+    }
+
+    /// The host tells `node` that its link to `peer` broke.
+    pub fn on_peer_down(&mut self, node: MemberIndex, peer: MemberIndex) {
+        self.patience.on_peer_down(node, peer);
+        self.notices.on_peer_down(node, peer);
+    }
+
+    /// Everything that was due in this turn of `node` is out; what it has `decided`, while it
+    /// leads.
+    ///
+    /// # Errors
+    /// The violation found.
+    pub fn on_drained(&mut self, node: MemberIndex, decided: Option<Slot>) -> Checked {
+        self.patience.on_turn(node);
+        decided.map_or(Ok(()), |decided| self.notices.on_drained(node, decided))
     }
 
     /// A request was applied.

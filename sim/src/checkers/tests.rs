@@ -3,12 +3,12 @@
 
 use bytes::Bytes;
 use synod_core::{
-    Ballot, Beat, Body, Boot, Incarnation, Kind, Limits, MemberIndex, Message, NodeId, NodeSet,
-    Proposal, Quorums, Record, Recovered, Slot, WriteId,
+    Ballot, Beat, Body, Boot, Incarnation, Instant, Kind, Limits, MemberIndex, Message, NodeId,
+    NodeSet, Proposal, Quorums, Record, Recovered, Slot, Timeouts, WriteId,
 };
 
 use super::campaigns::Campaigns;
-use super::{Applied, Caller, Checkers, Cursors, Heard, RequestKey};
+use super::{Applied, Caller, Checkers, Cursors, Heard, RequestKey, Taken};
 use crate::violation::{Checked, Property};
 
 const A: MemberIndex = MemberIndex(0);
@@ -34,13 +34,14 @@ impl History {
     /// All three have their vote, and may campaign.
     fn new() -> Self {
         let members = [NodeId(1), NodeId(2), NodeId(3)];
-        let checkers = Checkers::new(&members, Quorums::majority(3), LIMITS);
+        let checkers = Checkers::new(&members, Quorums::majority(3), LIMITS, Timeouts::default());
         let mut history = Self { checkers, writes: [0; 3], submits: 0 };
         for member in [A, B, C] {
             let body = Body::Roster { votes: true, members: &[] };
             history.write(member, Ballot::ZERO, 0, body).expect("a roster");
             let agrees = Beat { hears: NodeSet::first(3), ..Beat::default() };
-            history.checkers.on_beat(member, MemberIndex((member.0 + 1) % 3), &agrees);
+            let next = MemberIndex((member.0 + 1) % 3);
+            history.checkers.on_taken(member, next, &Taken::Beat(agrees));
         }
         history
     }
@@ -91,7 +92,7 @@ impl History {
     }
 
     fn send(&mut self, member: MemberIndex, message: &Message<'_, Bytes>) -> Checked {
-        self.checkers.on_send(member, RUN, message)
+        self.checkers.on_send(member, RUN, NodeSet::first(3), message)
     }
 
     fn submit(&mut self, member: MemberIndex, value: &'static str) {
@@ -282,7 +283,7 @@ fn a_ballot_of_another_or_of_an_earlier_run_breaks_promises() {
     let prepare = Message::Prepare { ballot: B1, from: Slot(0) };
     breaks(history.send(B, &prepare), Property::Promises);
     history.send(A, &prepare).expect("sound");
-    breaks(history.checkers.on_send(A, Boot(2), &prepare), Property::Promises);
+    breaks(history.checkers.on_send(A, Boot(2), NodeSet::of(B), &prepare), Property::Promises);
 }
 
 #[test]
@@ -323,7 +324,7 @@ fn a_promise_that_leaves_out_or_makes_up_a_vote_breaks_promises() {
 #[test]
 fn voting_without_the_right_breaks_promises() {
     let members = [NodeId(1), NodeId(2), NodeId(3)];
-    let checkers = Checkers::new(&members, Quorums::majority(3), LIMITS);
+    let checkers = Checkers::new(&members, Quorums::majority(3), LIMITS, Timeouts::default());
     let mut history = History { checkers, writes: [0; 3], submits: 0 };
     history.promise(&[A], B1);
     let prepare = Message::Prepare { ballot: B1, from: Slot(0) };
@@ -520,16 +521,16 @@ fn a_campaign_that_no_quorum_let_happen_is_noticed() {
     let deaf = Beat::default();
     let agrees = Beat { hears, ..Beat::default() };
     for beat in [follows, deaf] {
-        campaigns.on_beat(A, B, &beat);
+        campaigns.on_beat(Instant::ZERO, A, B, &beat);
         breaks(campaigns.on_prepare(A, B1), Property::Campaigns);
     }
-    campaigns.on_beat(A, B, &agrees);
-    campaigns.on_beat(A, B, &follows);
+    campaigns.on_beat(Instant::ZERO, A, B, &agrees);
+    campaigns.on_beat(Instant::ZERO, A, B, &follows);
     campaigns.on_prepare(A, B1).expect("a quorum had agreed");
     campaigns.on_prepare(A, B1).expect("asked again");
     let next = Ballot { round: 2, node: NodeId(1) };
     breaks(campaigns.on_prepare(A, next), Property::Campaigns);
-    campaigns.on_beat(A, B, &agrees);
+    campaigns.on_beat(Instant::ZERO, A, B, &agrees);
     campaigns.on_start(A);
     breaks(campaigns.on_prepare(A, next), Property::Campaigns);
     // The same by the door of all checkers.
@@ -537,6 +538,26 @@ fn a_campaign_that_no_quorum_let_happen_is_noticed() {
     history.start(A, &recovered(B1, 0, &[])).expect("sound");
     let prepare = Message::Prepare { ballot: B1, from: Slot(0) };
     breaks(history.send(A, &prepare), Property::Campaigns);
+}
+
+#[test]
+fn campaigns_without_chance_are_noticed() {
+    let members = [NodeId(1), NodeId(2), NodeId(3)];
+    let agrees = Beat { hears: NodeSet::of(A), ..Beat::default() };
+    let campaign = |campaigns: &mut Campaigns, round: u64, wait: u64| {
+        let (at, promised) = (Instant(100 * round), Ballot { round, node: NodeId(1) });
+        campaigns.on_beat(at, A, B, &Beat::default());
+        campaigns.on_beat(at, A, B, &agrees);
+        campaigns.on_promised(Instant(at.0 + wait), A, promised)
+    };
+    let mut campaigns = Campaigns::new(&members, Quorums::majority(3));
+    for round in 1..10 {
+        campaign(&mut campaigns, round, 1).expect("it waits");
+    }
+    for round in 10..12 {
+        campaign(&mut campaigns, round, 0).expect("it may be chance");
+    }
+    breaks(campaign(&mut campaigns, 12, 0), Property::Campaigns);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+use synod_core::service::Request;
 use synod_core::{MemberIndex, Standing};
 
 use super::*;
@@ -274,3 +276,66 @@ fn a_long_pause_outlasts_every_other_fault() {
     let until = world.members().map(|member| world.node(member).paused_until).max();
     assert!(until > Some(world.now().after(ms(10_000))), "{until:?}");
 }
+
+/// Runs on while the faults end, each at its time.
+fn run_ends(world: &mut World, nemesis: &mut Nemesis, mut ends: Vec<(Moment, End)>) {
+    while let Some(next) = (0..ends.len()).min_by_key(|place| ends[*place].0) {
+        let (at, end) = ends.remove(next);
+        let wait = at.0.saturating_sub(world.now().0).div_ceil(1_000_000);
+        let asker = MemberIndex((wait % world.nodes.len() as u64) as u8);
+        world.submit(asker, Request::new(Bytes::from(format!("{} at {at}", ends.len()))));
+        run(world, wait);
+        nemesis.end(world, end, &mut ends);
+    }
+}
+
+#[test]
+fn one_leadership_after_the_other_leaves_proposals_behind() {
+    let mut most = 0;
+    for seed in 0..20 {
+        let mut world = calm(5, seed);
+        let (leaders, chosen) = (elected(&world), world.checkers().images().chosen_end());
+        let (mut nemesis, mut ends) = begin(&mut world, Fault::Relay, seed);
+        while nemesis.relay.is_some() {
+            assert_eq!(world.checkers().images().chosen_end(), chosen, "nothing is decided");
+            let (at, end) = ends.pop().expect("it looks again");
+            let wait = at.0.saturating_sub(world.now().0).div_ceil(1_000_000);
+            run(&mut world, wait);
+            nemesis.end(&mut world, end, &mut ends);
+        }
+        most = most.max(elected(&world) - leaders);
+        run_ends(&mut world, &mut nemesis, ends);
+        assert!(nemesis.rules.is_empty());
+        run(&mut world, 3_000);
+        assert!(world.members().all(|member| linked(&world, MemberIndex(0), member)));
+        assert!(world.checkers().images().chosen_end() > chosen, "it is over");
+    }
+    assert!(most >= 2, "{most}");
+}
+
+/// How many ballots were prepared, so far.
+fn elected(world: &World) -> usize {
+    let sends = world.trace().kept().iter().filter(|event| event.word == "sends");
+    let prepares = sends.filter(|event| event.told.kind == Some(MessageKind::Prepare));
+    prepares.filter_map(|event| event.told.ballot).collect::<BTreeSet<_>>().len()
+}
+
+#[test]
+fn whoever_was_left_behind_comes_to_lead() {
+    let mut led = 0;
+    for seed in 0..20 {
+        let mut world = calm(5, seed);
+        let (mut nemesis, ends) = begin(&mut world, Fault::LeaveBehind, seed);
+        let Some((_, End::Behind { one, .. })) = ends.first().copied() else { panic!("{ends:?}") };
+        let leads = world.service(one).is_some_and(|s| s.replica().standing() == LEADS);
+        run_ends(&mut world, &mut nemesis, ends);
+        let now = world.service(one).is_some_and(|s| s.replica().standing() == LEADS);
+        led += u32::from(now && !leads);
+        assert!(nemesis.rules.is_empty());
+        run(&mut world, 3_000);
+        assert!(world.members().all(|member| linked(&world, one, member)));
+    }
+    assert!(led >= 5, "{led}");
+}
+
+const LEADS: Standing = Standing::Leading;

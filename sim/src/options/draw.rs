@@ -45,6 +45,7 @@ impl Options {
             withheld: Withheld::default(),
         };
         draw_more(&mut Prng::new(seed, "more options"), &mut options);
+        draw_leaders(&mut Prng::new(seed, "leader options"), &mut options);
         options
     }
 }
@@ -67,12 +68,12 @@ fn draw_more(prng: &mut Prng, options: &mut Options) {
     disk.short_ppm = sometimes(prng, 100_000);
     options.over_the_limit = prng.chance(30_000);
     let often = prng.pick(&[100_000, 300_000, 600_000]);
-    for weight in &mut options.nemesis.weights[FIRST_FAULTS..] {
+    for weight in &mut options.nemesis.weights[FIRST_FAULTS..LAST_FAULTS] {
         *weight = if prng.chance(often) { prng.within(1, 10) as u32 } else { 0 };
     }
     if !options.over_the_limit {
         // What few disks may suffer.
-        for weight in &mut options.nemesis.weights[Fault::BitRot as usize..] {
+        for weight in &mut options.nemesis.weights[Fault::BitRot as usize..LAST_FAULTS] {
             *weight = (*weight).min(2);
         }
     }
@@ -84,6 +85,16 @@ fn draw_more(prng: &mut Prng, options: &mut Options) {
 
 /// The faults whose weights are drawn with the other options.
 const FIRST_FAULTS: usize = Fault::LoseKind as usize;
+
+/// The faults from here on are drawn from a stream of their own.
+const LAST_FAULTS: usize = Fault::Relay as usize;
+
+/// Faults that follow the leaders: rarely drawn, and then often met.
+fn draw_leaders(prng: &mut Prng, options: &mut Options) {
+    for weight in &mut options.nemesis.weights[LAST_FAULTS..] {
+        *weight = if prng.chance(150_000) { prng.within(5, 60) as u32 } else { 0 };
+    }
+}
 
 /// Zero half of the time, else up to `most`, small ones as likely as large ones.
 fn sometimes(prng: &mut Prng, most: u32) -> u32 {

@@ -67,13 +67,17 @@ pub enum Fault {
     BadSector,
     /// A file of a disk is gone.
     LostFile,
+    /// One leader after the other is cut off when its accepts have reached one member.
+    Relay,
+    /// A few members hear of no proposal for a while, and then one of them comes to lead.
+    LeaveBehind,
 }
 
 impl Fault {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
     /// All of them, in the order of their weights.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::Crash,
         Self::CrashAll,
         Self::Pause,
@@ -106,6 +110,8 @@ impl Fault {
         Self::StrayWrite,
         Self::BadSector,
         Self::LostFile,
+        Self::Relay,
+        Self::LeaveBehind,
     ];
 }
 
