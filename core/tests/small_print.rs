@@ -4,8 +4,8 @@
 mod world;
 
 use synod_core::{
-    Ballot, Beat, Boot, Event, Header, Incarnation, Message, NodeId, NodeSet, Slot, Standing,
-    WriteId,
+    Ballot, Beat, Boot, ConfigError, Event, Header, Incarnation, Kind, Message, NodeId, NodeSet,
+    Proposal, Recovered, Replica, Slot, Standing, WriteId,
 };
 use world::{Owned, World, Written};
 
@@ -216,4 +216,237 @@ fn nobody_campaigns_behind_the_last_round() {
         world.run(2000);
         assert_eq!(world.leader().is_some(), leads);
     }
+}
+
+/// A7: a state machine that stands still is handed a window of decrees and no more.
+#[test]
+fn a_slow_state_machine_is_handed_a_window_at_most() {
+    let mut world = World::new(3, true, |config| {
+        config.limits.window = 8;
+        config.limits.run_slots_max = 1;
+    });
+    world.run(2000);
+    let leader = world.leader().expect("a leader");
+    let slow = world.ids().find(|id| *id != leader).expect("three nodes");
+    world.node(slow).applies_at_once = false;
+    let before = world.node(slow).applied;
+    for _ in 0..40 {
+        world.propose(leader);
+        world.run(20);
+    }
+    assert_eq!(world.node(slow).applied, before);
+    assert_eq!(world.node(slow).handed, before.plus(8));
+    assert!(world.replica(leader).decided() > before.plus(8), "the others go on");
+}
+
+/// What was read back from the log is applied before anything else is handed out.
+#[test]
+fn nothing_is_delivered_while_the_log_is_read_back() {
+    let (mut world, leader, [peer, _]) = led();
+    for _ in 0..3 {
+        world.propose(leader).expect("room");
+        world.run(100);
+    }
+    world.crash(peer, usize::MAX, false);
+    world.restart(peer);
+    world.drain(peer);
+    let handed = world.node(peer).handed;
+    assert!(handed > Slot::ZERO && !world.node(peer).jobs.is_empty(), "it reads its log back");
+    let decided = world.replica(peer).decided();
+    world.propose(leader).expect("room");
+    for _ in 0..20 {
+        world.now.0 += 10_000_000;
+        for id in world.ids() {
+            world.tick(id);
+            world.drain(id);
+            world.persist(id, usize::MAX);
+            let inbox = world.node(id).inbox.len();
+            (0..inbox).for_each(|_| world.receive(id, 0, false));
+            world.drain(id);
+        }
+    }
+    assert!(world.replica(peer).decided() > decided, "it learns on");
+    assert_eq!(world.node(peer).handed, handed);
+    world.work(peer);
+    world.drain(peer);
+    assert!(world.node(peer).handed > handed);
+}
+
+/// R10: that a member has this disk on record is durable there, and outlives its runs.
+#[test]
+fn a_member_that_starts_again_stays_acquainted() {
+    let (mut world, leader, [peer, _]) = led();
+    assert!(world.replica(leader).unacquainted().is_empty());
+    let header = world.replica(peer).header();
+    let restarted = Header { boot: Boot(header.boot.0 + 1), ..header };
+    let message = Message::Learn { from: Slot(0) };
+    world.handle(leader, Event::Received { header: restarted, message });
+    assert!(world.replica(leader).unacquainted().is_empty());
+}
+
+/// R10: what a disk promises counts once that disk is on durable record here.
+#[test]
+fn a_promise_counts_once_the_disk_behind_it_is_on_record() {
+    let mut world = World::new(3, true, |_| {});
+    // The first node has not met the third one.
+    let members = vec![(NodeId(1), Incarnation(1)), (NodeId(2), Incarnation(2))];
+    world.node(1).disk.clear();
+    let (id, promised, decided) = (WriteId(0), Ballot::ZERO, Slot::ZERO);
+    let body = Owned::Roster(true, members);
+    world.node(1).disk.push(Written { id, promised, decided, body });
+    world.crash(1, 0, false);
+    world.restart(1);
+    let persist = |world: &mut World| {
+        world.drain(1);
+        world.persist(1, usize::MAX);
+        world.drain(1);
+    };
+    let hears_second = beat(Ballot::ZERO, Ballot::ZERO, Slot::ZERO);
+    while world.replica(1).standing() != Standing::Preparing {
+        world.now.0 += 10_000_000;
+        hear(&mut world, 1, 2, hears_second);
+        world.tick(1);
+        assert!(world.now.0 < 10_000_000_000, "no campaign");
+    }
+    persist(&mut world);
+    let (ballot, slot) = (world.replica(1).promised(), Slot::ZERO);
+    let promise = Message::Promise {
+        ballot,
+        from: slot,
+        end: slot,
+        limit: slot,
+        decided: slot,
+        retained: slot,
+        proposals: &[],
+    };
+    hear(&mut world, 1, 3, promise);
+    assert_eq!(world.replica(1).standing(), Standing::Preparing);
+    persist(&mut world);
+    assert_eq!(world.replica(1).standing(), Standing::Preparing);
+    hear(&mut world, 1, 3, promise);
+    assert_eq!(world.replica(1).standing(), Standing::Leading);
+}
+
+/// R12: a stranger in the place of a member does not make the member heard.
+#[test]
+fn a_stranger_is_not_heard_in_the_place_of_a_member() {
+    let (mut world, leader, [peer, third]) = led();
+    let header = world.replica(peer).header();
+    let stranger = Header { incarnation: Incarnation(77), ..header };
+    let ballot = world.replica(leader).promised();
+    let hears = |world: &mut World, header| {
+        // The peer falls silent; the third goes on.
+        for _ in 0..20 {
+            world.now.0 += 40_000_000;
+            hear(world, leader, third, beat(ballot, ballot, Slot::ZERO));
+        }
+        let message = Message::Learn { from: Slot(0) };
+        world.handle(leader, Event::Received { header, message });
+        world.node(third).inbox.clear();
+        world.now.0 += 60_000_000;
+        world.tick(leader);
+        world.drain(leader);
+        let inbox = &world.node(third).inbox;
+        let beats = inbox.iter().filter_map(|parcel| match parcel.message() {
+            Message::Beat(beat) => Some(beat.hears.len()),
+            _ => None,
+        });
+        beats.last()
+    };
+    assert_eq!(hears(&mut world, stranger), Some(1));
+    assert_eq!(hears(&mut world, header), Some(2));
+}
+
+/// A group that has not met lists who is missing.
+#[test]
+fn a_new_disk_is_acquainted_with_nobody() {
+    let world = World::new(3, false, |_| {});
+    let others: Vec<u8> = world.replica(1).unacquainted().iter().map(|member| member.0).collect();
+    assert_eq!(others, [1, 2]);
+}
+
+/// A log that is not one run above its decided mark, or was never formatted, starts nothing.
+#[test]
+fn a_log_that_fits_nothing_is_refused_with_the_reason() {
+    let world = World::new(1, true, |_| {});
+    let config = world.replica(1).config().clone();
+    let sound = || Recovered::<u64>::formatted(Incarnation(1));
+    let refused = |change: &dyn Fn(&mut Recovered<u64>)| {
+        let mut recovered = sound();
+        change(&mut recovered);
+        Replica::new(config.clone(), recovered, world.now).map(|_| ()).err()
+    };
+    let ballot = Ballot { round: 1, node: NodeId(1) };
+    let at = |slot, ballot| Proposal { slot: Slot(slot), ballot, decree: Kind::Noop };
+    assert_eq!(refused(&|_| {}), None);
+    assert_eq!(refused(&|r| r.accepted = vec![at(0, ballot), at(1, ballot)]), None);
+    let not_formatted = Some(ConfigError::LogNotFormatted);
+    assert_eq!(refused(&|r| r.incarnation = Incarnation::NONE), not_formatted);
+    assert_eq!(refused(&|r| r.boot = Boot(0)), not_formatted);
+    let gap = |slot| Some(ConfigError::LogNotContiguous(Slot(slot)));
+    assert_eq!(refused(&|r| r.accepted = vec![at(0, ballot), at(2, ballot)]), gap(1));
+    assert_eq!(refused(&|r| r.accepted = vec![at(0, Ballot::ZERO)]), gap(0));
+    let behind = Some(ConfigError::StateBehindLog(Slot(0), Slot(3)));
+    assert_eq!(refused(&|r| (r.retained, r.decided) = (Slot(3), Slot(3))), behind);
+}
+
+/// Only a leader has room for decrees, and at most a window of it.
+#[test]
+fn only_a_leader_has_room() {
+    let (mut world, leader, others) = led();
+    assert_eq!(world.replica(leader).room(), 8);
+    others.iter().for_each(|id| assert_eq!(world.replica(*id).room(), 0));
+    world.propose(leader).expect("room");
+    assert_eq!(world.replica(leader).room(), 7);
+    world.handle(leader, Event::PersistFailed);
+    assert_eq!(world.replica(leader).room(), 0);
+}
+
+/// R5, R11: a log that falls idle learns of what was decided since its last record.
+#[test]
+fn an_idle_log_is_told_what_was_decided_meanwhile() {
+    let (mut world, leader, [peer, third]) = led();
+    let slot = world.propose(leader).expect("room");
+    let settle = |world: &mut World| {
+        world.now.0 += 60_000_000;
+        world.tick(peer);
+        world.drain(peer);
+        world.persist(peer, usize::MAX);
+        world.drain(peer);
+    };
+    world.drain(leader);
+    while !world.node(peer).inbox.is_empty() {
+        world.receive(peer, 0, false);
+    }
+    settle(&mut world);
+    settle(&mut world);
+    assert_eq!(world.replica(peer).decided(), slot, "nobody has told it");
+    let (ballot, decided) = (world.replica(leader).promised(), slot.next());
+    hear(&mut world, leader, third, Message::Accepted { ballot, end: decided, resend: false });
+    world.persist(leader, usize::MAX);
+    world.drain(leader);
+    let notice = Message::Accept { ballot, from: decided, proposals: &[], decided };
+    hear(&mut world, peer, leader, notice);
+    assert_eq!(world.replica(peer).decided(), decided);
+    settle(&mut world);
+    let last = world.node(peer).disk.last().expect("records");
+    assert_eq!(last.decided, decided);
+}
+
+/// An answer that a later one has overtaken asks for nothing.
+#[test]
+fn an_answer_that_was_overtaken_makes_nothing_be_sent_again() {
+    let (mut world, leader, [peer, _]) = led();
+    let first = world.propose(leader).expect("room");
+    world.propose(leader).expect("room");
+    world.propose(leader).expect("room");
+    world.drain(leader);
+    let ballot = world.replica(leader).promised();
+    let accepted = |end, resend| Message::Accepted { ballot, end, resend };
+    hear(&mut world, leader, peer, accepted(first.plus(2), false));
+    let before = world.node(leader).proposals_sent;
+    hear(&mut world, leader, peer, accepted(first.next(), true));
+    assert_eq!(world.node(leader).proposals_sent, before);
+    hear(&mut world, leader, peer, accepted(first.plus(2), true));
+    assert_eq!(world.node(leader).proposals_sent, before + 1, "one was missing");
 }

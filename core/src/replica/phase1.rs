@@ -334,4 +334,38 @@ mod tests {
             assert!(phase1.is_done(TWO));
         }
     }
+
+    #[test]
+    fn the_highest_ballot_is_kept_for_each_slot_and_not_for_its_place_in_the_ring() {
+        let mut phase1 = Phase1::<u8>::new(4);
+        let ballot = |round| Ballot { round, node: crate::NodeId(1) };
+        phase1.start(ballot(9), NodeSet::EMPTY, Instant::ZERO);
+        let proposal = |slot, round, decree| {
+            let (slot, ballot) = (Slot(slot), ballot(round));
+            Proposal { slot, ballot, decree: Kind::App(decree) }
+        };
+        phase1.merge(&proposal(1, 3, 30));
+        phase1.merge(&proposal(1, 2, 20));
+        assert_eq!(phase1.best(Slot(1)), Some(&proposal(1, 3, 30)));
+        phase1.merge(&proposal(1, 4, 40));
+        assert_eq!(phase1.best(Slot(1)), Some(&proposal(1, 4, 40)));
+        // The ring has moved on: what stood there is decided.
+        phase1.merge(&proposal(5, 1, 10));
+        assert_eq!(phase1.best(Slot(5)), Some(&proposal(5, 1, 10)));
+        assert_eq!(phase1.best(Slot(1)), None);
+    }
+
+    #[test]
+    fn what_was_reported_in_parts_is_forgotten_and_complete_promises_stay() {
+        let mut phase1 = Phase1::<u8>::new(4);
+        let ballot = Ballot { round: 1, node: crate::NodeId(1) };
+        phase1.start(ballot, NodeSet::EMPTY, Instant::ZERO);
+        phase1.cover(ONE, Slot::ZERO, (Slot(0), Slot(2), Slot(2)));
+        phase1.cover(TWO, Slot::ZERO, (Slot(0), Slot(2), Slot(4)));
+        phase1.forget_open();
+        assert!(phase1.is_done(ONE));
+        // Four slots on, the places of the first two would pass for those of slots 4 and 5.
+        phase1.cover(TWO, Slot(2), (Slot(2), Slot(4), Slot(6)));
+        assert!(!phase1.is_done(TWO));
+    }
 }
