@@ -347,11 +347,11 @@ fn a_stranger_is_not_heard_in_the_place_of_a_member() {
         world.tick(leader);
         world.drain(leader);
         let inbox = &world.node(third).inbox;
-        let beats = inbox.iter().filter_map(|parcel| match parcel.message() {
+        let mut beats = inbox.iter().filter_map(|parcel| match parcel.message() {
             Message::Beat(beat) => Some(beat.hears.len()),
             _ => None,
         });
-        beats.last()
+        beats.next_back()
     };
     assert_eq!(hears(&mut world, stranger), Some(1));
     assert_eq!(hears(&mut world, header), Some(2));
