@@ -180,10 +180,7 @@ impl Nemesis {
             Fault::StrayWrite => self.harm(world, member, Harm::StrayWrite),
             Fault::BadSector => self.harm(world, member, Harm::BadSector),
             Fault::LostFile => self.harm(world, member, Harm::LostFile),
-            Fault::Relay => {
-                self.relay(world, ends);
-                None
-            }
+            Fault::Relay => self.relay(world, ends),
             Fault::LeaveBehind => self.leave_behind(world, member),
         };
         ends.extend(end.map(|end| (end_at, end)));

@@ -80,7 +80,8 @@ impl Campaigns {
         check!(
             Campaigns,
             self.hasty < HASTY_MAX,
-            "member {} campaigns with {promised} as soon as a quorum agrees, as others did before:              chance has no part in it",
+            "member {} campaigns with {promised} as soon as a quorum agrees, as others did before: \
+             chance has no part in it",
             node.0
         );
         Ok(())

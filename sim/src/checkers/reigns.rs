@@ -81,7 +81,8 @@ impl Reigns {
         check!(
             Reigns,
             proposed == ballot && first < chosen,
-            "member {} tells that it leads in {ballot}; only {chosen} slots are chosen, and what              it proposed begins with {first} in {proposed}",
+            "member {} tells that it leads in {ballot}; only {chosen} slots are chosen, and what \
+             it proposed begins with {first} in {proposed}",
             node.0
         );
         Ok(())

@@ -29,12 +29,16 @@ pub(super) struct Relay {
 
 impl Nemesis {
     /// Several leaderships in a row leave proposals behind on the same slots.
-    pub(super) fn relay(&mut self, world: &mut World, ends: &mut Vec<(Moment, End)>) {
-        if self.relay.is_some() || world.nodes.len() < 3 {
-            return;
+    pub(super) fn relay(
+        &mut self,
+        world: &mut World,
+        ends: &mut Vec<(Moment, End)>,
+    ) -> Option<End> {
+        if self.relay.is_none() && world.nodes.len() > 2 {
+            let left = self.leaders.within(2, 4) as u32;
+            self.relay_to(world, NodeSet::EMPTY, left, ends);
         }
-        let left = self.leaders.within(2, 4) as u32;
-        self.relay_to(world, NodeSet::EMPTY, left, ends);
+        None
     }
 
     /// The next leadership, without `out`.
