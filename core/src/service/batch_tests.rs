@@ -132,7 +132,11 @@ fn each_fault_of_a_run_is_named() {
     assert_eq!(read(with(&sound, 1, 3)), field(FieldError::Flags(3)));
     assert_eq!(read(with(&sound, 3, 1)), field(FieldError::Reserved));
     assert_eq!(read(with(&sound, 4, 0)), Err(Malformed::Empty));
+    assert_eq!(read(with(&sound, 4, 3)), field(FieldError::Count(3)));
     assert_eq!(read(with(&sound, 8, 0)), Err(Malformed::Number(0)));
+    let three = run(false, &[(5, b""), (7, b""), (8, b"")]);
+    let last = RUN_HEAD_BYTES + 2 * REQUEST_HEAD_BYTES;
+    assert_eq!(read(with(&three, last, 1)), Err(Malformed::Number(6)));
     assert_eq!(read(with(&run(false, &[(5, b""), (6, b"")]), 1, 1)), Err(Malformed::NotAlone));
     let mut longer = sound.to_vec();
     longer.push(0);

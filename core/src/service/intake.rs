@@ -196,6 +196,15 @@ mod tests {
     }
 
     #[test]
+    fn a_run_above_the_limits_is_taken_when_nothing_else_waits() {
+        let mut intake = intake();
+        intake.take(MEMBER, origin(1), forward(1, 0, &[1, 2, 3, 4, 5]));
+        assert_eq!(held(&intake), [(5, 5)]);
+        intake.take(MEMBER, origin(1), forward(2, 5, &[6]));
+        assert_eq!(held(&intake), [(5, 5)], "now something waits");
+    }
+
+    #[test]
     fn a_gap_is_dropped_and_told() {
         let mut intake = intake();
         intake.take(MEMBER, origin(1), forward(1, 0, &[1]));

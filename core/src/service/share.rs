@@ -111,5 +111,24 @@ mod tests {
         assert!(!share.add(40, false), "half the bytes are 100");
         let mut share = share.whole(&limits());
         assert!(share.add(40, false));
+        let mut share = begun().halved();
+        assert!(share.add(0, false));
+        assert!(!share.add(0, false), "half of three requests is one");
+        for (bytes, fits) in [(12, true), (13, false)] {
+            let limits = ServiceLimits { batch_requests_max: 4, ..limits() };
+            let mut share = Share::new(&limits).halved();
+            share.begin_segment();
+            assert!(share.add(0, false));
+            assert_eq!(share.add(bytes, false), fits, "the heads take 88 of 100");
+        }
+    }
+
+    #[test]
+    fn a_decree_may_be_exactly_as_large_as_the_limit() {
+        for (bytes, fits) in [(112, true), (113, false)] {
+            let mut share = begun();
+            assert!(share.add(0, false));
+            assert_eq!(share.add(bytes, false), fits, "the heads take 88 of 200");
+        }
     }
 }

@@ -227,3 +227,25 @@ impl<'a> Fields<'a> {
         Ok(*array)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_begin_within_the_bytes_or_at_their_end() {
+        let bytes = Bytes::from_static(b"ab");
+        assert_eq!(Fields::of(&bytes, 2).map(|fields| fields.rest().len()), Ok(0));
+        assert_eq!(Fields::of(&bytes, 3).map(|_| ()), Err(FieldError::Short));
+        assert_eq!(Fields::of(&bytes, 9).map(|_| ()), Err(FieldError::Short));
+    }
+
+    #[test]
+    fn no_more_items_are_believed_than_the_bytes_can_hold() {
+        let bytes = Bytes::from_static(&[0; 24]);
+        let fields = Fields::of(&bytes, 0).expect("its start");
+        assert_eq!(fields.holds(3, 8), Ok(3));
+        assert_eq!(fields.holds(4, 8), Err(FieldError::Count(4)));
+        assert_eq!(fields.holds(24, 8), Err(FieldError::Count(24)));
+    }
+}
