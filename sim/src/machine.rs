@@ -28,11 +28,19 @@ type Save<M> = Box<dyn Fn(&M) -> Vec<u8> + Send + Sync>;
 /// The state machine that a disk gives back.
 type Load<M> = Box<dyn Fn(&[u8]) -> M + Send + Sync>;
 
-/// How machines of one kind are made, kept over crashes, and judged.
+/// What an operation asks for, in words.
+type Show = Box<dyn Fn(&[u8]) -> String + Send + Sync>;
+
+/// What a reply says, in words. None for a reply of another type.
+type ShowReply = Box<dyn Fn(&dyn Any) -> Option<String> + Send + Sync>;
+
+/// How machines of one kind are made, kept over crashes, shown and judged.
 pub struct Recipe<M> {
     fresh: Box<dyn Fn() -> M + Send + Sync>,
     keep: Option<Keep<M>>,
     invariants: Vec<(String, Invariant<M>)>,
+    show: Option<Show>,
+    show_reply: Option<ShowReply>,
     /// Whether requests carry a tag that the machine must not see.
     tagged: bool,
 }
@@ -55,7 +63,14 @@ impl<M> Recipe<M> {
     /// Machines that `fresh` makes, and that lose everything in a crash.
     #[must_use]
     pub fn new(fresh: impl Fn() -> M + Send + Sync + 'static) -> Self {
-        Self { fresh: Box::new(fresh), keep: None, invariants: Vec::new(), tagged: true }
+        Self {
+            fresh: Box::new(fresh),
+            keep: None,
+            invariants: Vec::new(),
+            show: None,
+            show_reply: None,
+            tagged: true,
+        }
     }
 
     /// Requests carry no tag: the machine sees them whole.
@@ -74,6 +89,23 @@ impl<M> Recipe<M> {
         load: impl Fn(&[u8]) -> M + Send + Sync + 'static,
     ) -> Self {
         self.keep = Some(Keep { save: Box::new(save), load: Box::new(load) });
+        self
+    }
+
+    /// Operations are shown so, in stories, transcripts and pictures. Otherwise as bytes.
+    #[must_use]
+    pub fn show(mut self, show: impl Fn(&[u8]) -> String + Send + Sync + 'static) -> Self {
+        self.show = Some(Box::new(show));
+        self
+    }
+
+    /// Replies are shown so. Otherwise with `Debug`.
+    #[must_use]
+    pub fn show_replies<R: 'static>(
+        mut self,
+        show: impl Fn(&R) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.show_reply = Some(Box::new(move |reply| reply.downcast_ref().map(&show)));
         self
     }
 
@@ -155,6 +187,18 @@ impl Machine {
         std::mem::swap(sealed, &mut self.sealed);
     }
 
+    /// The operation in the body of a request, in words.
+    #[must_use]
+    pub fn show(&self, operation: &[u8]) -> String {
+        self.inner.show(operation).unwrap_or_else(|| escaped(operation))
+    }
+
+    /// A reply, in words.
+    #[must_use]
+    pub fn show_reply(&self, reply: &dyn AnyReply) -> String {
+        self.inner.show_reply(reply.whatever()).unwrap_or_else(|| format!("{reply:?}"))
+    }
+
     /// The first invariant that did not hold, and why.
     #[must_use]
     pub fn broken(&self) -> Option<&str> {
@@ -212,6 +256,8 @@ trait Erased {
     fn machine(&self) -> &dyn Any;
     fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn AnyReply>>;
     fn forget_replies(&mut self);
+    fn show(&self, operation: &[u8]) -> Option<String>;
+    fn show_reply(&self, reply: &dyn Any) -> Option<String>;
 }
 
 /// A machine in a replica, and what its disk holds of it.
@@ -303,7 +349,25 @@ where
     fn forget_replies(&mut self) {
         self.replies.clear();
     }
+
+    fn show(&self, operation: &[u8]) -> Option<String> {
+        self.recipe.show.as_ref().map(|show| show(operation))
+    }
+
+    fn show_reply(&self, reply: &dyn Any) -> Option<String> {
+        self.recipe.show_reply.as_ref().and_then(|show| show(reply))
+    }
 }
+
+/// The bytes of an operation, those at the beginning.
+fn escaped(operation: &[u8]) -> String {
+    let shown = &operation[..operation.len().min(SHOWN)];
+    let dots = if shown.len() < operation.len() { "…" } else { "" };
+    format!("\"{}{dots}\"", shown.escape_ascii())
+}
+
+/// How many bytes of an operation a trace shows.
+const SHOWN: usize = 32;
 
 /// A digest of a reply, the same on every machine.
 #[must_use]

@@ -12,7 +12,8 @@ use synod_core::{Limits, Quorums, Timeouts};
 pub use fault::Fault;
 
 use crate::clock::ms;
-use crate::mischief::Withheld;
+use crate::mischief::{Cause, Withheld};
+use crate::violation::counted;
 
 /// Everything that a seed decides about the kind of a run.
 #[derive(Clone, Debug)]
@@ -345,10 +346,43 @@ impl ClientOptions {
 }
 
 /// All of it, so that a report of a failure says what kind of run it was.
+impl Options {
+    /// What kind of run it is, in two lines: what holds of it, and which faults begin in it.
+    fn brief(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = [
+            (self.forward, "members hand on requests"),
+            (self.hints, "hints of links"),
+            (self.durable_machines, "durable machines"),
+            (self.heal_core_only, "only a quorum heals"),
+            (self.over_the_limit, "over the limit"),
+        ];
+        for (_, words) in flags.iter().filter(|(is_so, _)| *is_so) {
+            write!(f, ", {words}")?;
+        }
+        write!(f, "\n  faults by weight:")?;
+        let weights = Fault::ALL.iter().zip(self.nemesis.weights);
+        for (fault, weight) in weights.filter(|(_, weight)| *weight > 0) {
+            write!(f, " {} {weight}", Cause::Begin(*fault))?;
+        }
+        Ok(())
+    }
+}
+
+/// The sizes of quorums in words.
+pub(crate) fn in_words(quorums: Quorums) -> String {
+    format!("quorums of {} and {}", quorums.phase1, quorums.phase2)
+}
+
+/// What kind of run it is, in short; with `#` everything that was drawn.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, nodes, quorums, faults_for, limits, service, timeouts, .. } = self;
-        writeln!(f, "seed {seed}: {nodes} nodes, {quorums:?}, faults for {faults_for:?}")?;
+        let (members, quorums) = (counted(*nodes as u64, "member"), in_words(*quorums));
+        write!(f, "seed {seed}: {members}, {quorums}, faults for {faults_for:?}")?;
+        if !f.alternate() {
+            return self.brief(f);
+        }
+        writeln!(f)?;
         writeln!(f, "  limits   {limits:?}")?;
         writeln!(f, "  service  {service:?}")?;
         writeln!(f, "  timeouts {timeouts:?}")?;

@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::plan::{Plan, SETTINGS};
 use crate::swarm::{self, Report, Watch};
 use crate::trace::Lines;
-use crate::violation::{Property, Violation};
+use crate::violation::{Property, Violation, counted};
 
 /// Runs options: the swarm, or a simulation of somebody's own.
 pub type Runner<'r> = &'r dyn Fn(Options, Lines, Watch<'_>) -> Report;
@@ -245,8 +245,9 @@ impl fmt::Display for Size {
         let Self { nodes, events, messages, faults, requests, lasted_us } = self;
         write!(
             f,
-            "{nodes} members, {events} events, {messages} messages, {faults} faults, {requests} \
-             client actions, {}.{:03} ms",
+            "{}, {events} events, {messages} messages, {faults} faults, clients acted {requests} \
+             times (a burst is once), {}.{:03} ms",
+            counted(*nodes, "member"),
             lasted_us / 1_000,
             lasted_us % 1_000
         )
@@ -261,7 +262,7 @@ impl fmt::Display for Shrunk {
             ("events", before.events, after.events),
             ("messages", before.messages, after.messages),
             ("faults", before.faults, after.faults),
-            ("client actions", before.requests, after.requests),
+            ("actions of clients", before.requests, after.requests),
             ("microseconds", before.lasted_us, after.lasted_us),
         ];
         writeln!(f, "{:<16}{:>12}{:>12}", "", "before", "after")?;

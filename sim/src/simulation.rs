@@ -147,6 +147,23 @@ where
         self
     }
 
+    /// Shows operations so, in stories and pictures. Otherwise they are shown as bytes.
+    #[must_use]
+    pub fn show(mut self, operation: impl Fn(&[u8]) -> String + Send + Sync + 'static) -> Self {
+        self.recipe = self.recipe.show(operation);
+        self
+    }
+
+    /// Shows replies so. Otherwise they are shown with `Debug`.
+    #[must_use]
+    pub fn show_replies(
+        mut self,
+        reply: impl Fn(&M::Reply) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.recipe = self.recipe.show_replies(reply);
+        self
+    }
+
     /// What must hold of the state after every decree, on every replica.
     #[must_use]
     pub fn invariant(

@@ -19,6 +19,7 @@ use crate::clock::Moment;
 use crate::kinds::MessageKind;
 use crate::swarm::Report;
 use crate::trace::Event;
+use crate::violation::Property;
 
 use slice::Slice;
 
@@ -52,10 +53,14 @@ pub fn of(report: &Report) -> Story {
     let Some(violation) = &report.violation else { return Story::default() };
     let clues = Clues::of_run(report);
     let slice = Slice::of(&report.events, &clues);
+    // What concerns the state machine is about what clients asked for.
+    let of_the_machine = [Property::Linearizable, Property::Invariant, Property::Panic];
+    let clients = of_the_machine.contains(&violation.property);
     // One line for each thing said, whoever heard it; the weightiest of them speaks.
     let mut found: BTreeMap<String, (i64, usize)> = BTreeMap::new();
     for (place, event) in report.events.iter().enumerate() {
-        let weight = weigh(event, place, report.events.len(), &clues, &slice);
+        let weight = weigh(event, place, report.events.len(), &clues, &slice)
+            + i64::from(clients && is_of_client(event)) * CLIENT_WEIGHT;
         let Some(name) = wording::name(event).filter(|_| weight > 0) else { continue };
         let known = found.entry(name).or_insert((weight, place));
         if weight > known.0 {
@@ -123,6 +128,15 @@ fn weigh(event: &Event, place: usize, count: usize, clues: &Clues, slice: &Slice
     own + near + named + late
 }
 
+/// Whether an event is a request that is taken, or the reply to it.
+fn is_of_client(event: &Event) -> bool {
+    match event.word {
+        "submit" => true,
+        "outcome" => event.told.text.contains(" applied in "),
+        _other => false,
+    }
+}
+
 impl Story {
     /// Its lines, in the order of time.
     #[must_use]
@@ -140,6 +154,9 @@ impl fmt::Display for Story {
         Ok(())
     }
 }
+
+/// What a client asked for and heard weighs so much, where the state machine is at fault.
+const CLIENT_WEIGHT: i64 = 24;
 
 /// More lines than that nobody reads.
 const LINES_MAX: usize = 16;

@@ -5,12 +5,12 @@ use std::fmt;
 use std::time::Duration;
 
 use synod_core::service::StateMachine as _;
-use synod_core::{MemberIndex, NodeId, NodeSet, Slot, Standing};
+use synod_core::{Ballot, MemberIndex, NodeId, NodeSet, Slot, Standing};
 
 use crate::app::fleet::{Fleet, TIMERS};
 use crate::app::registers::RegisterApp;
 use crate::app::{Application, Tally};
-use crate::checkers::RequestKey;
+use crate::checkers::{Heard, RequestKey};
 use crate::clock::{Moment, nanos};
 use crate::coverage::Coverage;
 use crate::mischief::Strikes;
@@ -404,8 +404,7 @@ impl Run {
             };
             let replica = process.service.replica();
             let (decided, applied) = (replica.decided(), replica.applied());
-            if !process.requests.is_empty() {
-                let open = process.requests.values().next();
+            if let Some(open) = process.requests.values().next() {
                 return Some(format!("member {} has no outcome for {open:?}", member.0));
             }
             if !process.inbox.is_empty() {
@@ -414,18 +413,27 @@ impl Run {
             let state = (decided, process.service.machine().digest(), replica.leader());
             if decided < chosen || applied != decided || replica.leader().is_none() {
                 return Some(format!(
-                    "member {} decided {decided} and applied {applied} of {chosen}, leader {:?}, \
-                     {:?}",
+                    "member {} decided {decided} and applied {applied} of {chosen} slots; {}",
                     member.0,
-                    replica.leader(),
-                    replica.standing()
+                    leader_in_words(replica.leader(), replica.standing())
                 ));
             }
             if replica.standing() == Standing::Leading && replica.next_slot() > decided {
                 return Some(format!("member {} waits for votes", member.0));
             }
-            if *first.get_or_insert(state) != state {
-                return Some(format!("member {} has {state:?}, another {first:?}", member.0));
+            let (other, expected) = *first.get_or_insert((member, state));
+            if expected != state {
+                let told = |(decided, digest, leader): State| {
+                    let leads = leader_in_words(leader, Standing::Following);
+                    format!("{decided} slots decided, the digest {digest:x}; {leads}")
+                };
+                return Some(format!(
+                    "member {} has {}, and member {} has {}",
+                    member.0,
+                    told(state),
+                    other.0,
+                    told(expected)
+                ));
             }
         }
         None
@@ -449,9 +457,27 @@ impl Run {
         let history = self.world.checkers().history();
         let applied = |key| history.get(key).is_some_and(|request| request.applied.is_some());
         if let Some(key) = self.proofs.iter().find(|key| !applied(**key)) {
-            return Some(format!("{key:?} is not applied: {:?}", history.get(*key)));
+            let heard = match history.get(*key).and_then(|request| request.heard) {
+                None => "its client has heard nothing of it",
+                Some(Heard::Applied { .. }) => "its client heard that it was",
+                Some(Heard::Refused) => "it was refused",
+                Some(Heard::Unknown) => "nobody knows what became of it",
+            };
+            return Some(format!("{key:?} is not applied, and {heard}"));
         }
         self.not_converged()
+    }
+}
+
+/// How far a member is that has converged: slots decided, the digest of its state, who leads.
+type State = (Slot, u64, Option<Ballot>);
+
+/// Whom a member takes for the leader, and what it does itself.
+fn leader_in_words(leader: Option<Ballot>, standing: Standing) -> String {
+    let leads = leader.map_or_else(|| "nobody leads".into(), |ballot| format!("{ballot} leads"));
+    match standing {
+        Standing::Following | Standing::Leading => leads,
+        Standing::Preparing => leads + ", and it prepares",
     }
 }
 

@@ -1,12 +1,13 @@
 //! One turn of a process: take in everything that is ready, then pull every output. This is the
 //! loop that every host has, with a fault possible at each step of it.
 
-use synod_core::service::{Input, Outcome, Output};
+use synod_core::service::{Input, Outcome, Output, Request};
 use synod_core::wire::Payload;
 use synod_core::{Ballot, Event, Header, MemberIndex, Message, NodeSet, PeerMisbehaved, Standing};
 
 use crate::app::{self, Answer, AnyReply, Ending};
 use crate::checkers::{Caller, Cursors, Heard, RequestKey};
+use crate::machine::Machine;
 use crate::mischief::{Cause, Gate};
 use crate::node::{Item, Process, Read};
 use crate::options::DiskOptions;
@@ -102,37 +103,7 @@ impl World {
                 own(process.service.handle(told, Input::Replica(Event::PersistFailed)))?;
             }
             Item::Read(read) => return self.take_read(member, process, read),
-            Item::Submit(request) => {
-                let asked = request.clone();
-                let key = RequestKey::of(&asked.body);
-                match process.service.submit(told, request) {
-                    Ok(id) => {
-                        self.checkers.on_demand(&asked);
-                        process.taken += 1;
-                        process.requests.insert(id, key);
-                        self.stats.taken += 1;
-                        let is_tagged = self.answers.is_some();
-                        self.trace.tell(self.now, member, "submit", key.0, || {
-                            let what =
-                                if is_tagged { app::describe(&asked.body) } else { String::new() };
-                            Told::from(format!("{key:?} as {id:?} {what}")).request(key)
-                        });
-                        let Header { incarnation, boot, .. } = process.header;
-                        let caller = Caller { node: member, incarnation, boot };
-                        self.checkers.on_submit(asked.body, caller, process.taken);
-                    }
-                    Err(rejected) => {
-                        self.stats.rejected += 1;
-                        self.trace.tell(self.now, member, "rejects", key.0, || {
-                            Told::from(format!("{key:?}: {}", rejected.why)).request(key)
-                        });
-                        if let Some(answers) = &mut self.answers {
-                            let ending = Ending::Refused(rejected.why);
-                            answers.push(Answer { key, member, taken: false, ending });
-                        }
-                    }
-                }
-            }
+            Item::Submit(request) => self.take_submit(member, process, request),
             Item::PeerUp(peer) => {
                 let peer = self.nodes[peer.place()].id;
                 let event = Event::PeerUp { peer };
@@ -151,6 +122,40 @@ impl World {
             Item::Deadline => own(process.service.handle(told, Input::Replica(DEADLINE)))?,
         }
         Ok(())
+    }
+
+    /// A client submits.
+    fn take_submit(&mut self, member: MemberIndex, process: &mut Process, request: Request) {
+        let asked = request.clone();
+        let key = RequestKey::of(&asked.body);
+        match process.service.submit(process.told, request) {
+            Ok(id) => {
+                self.checkers.on_demand(&asked);
+                process.taken += 1;
+                process.requests.insert(id, key);
+                self.stats.taken += 1;
+                let is_tagged = self.answers.is_some();
+                let machine = process.service.machine();
+                self.trace.tell(self.now, member, "submit", key.0, || {
+                    let what =
+                        if is_tagged { app::describe(&asked.body, machine) } else { String::new() };
+                    Told::from(format!("{key:?} as {id:?} {what}")).request(key)
+                });
+                let Header { incarnation, boot, .. } = process.header;
+                let caller = Caller { node: member, incarnation, boot };
+                self.checkers.on_submit(asked.body, caller, process.taken);
+            }
+            Err(rejected) => {
+                self.stats.rejected += 1;
+                self.trace.tell(self.now, member, "rejects", key.0, || {
+                    Told::from(format!("{key:?}: {}", rejected.why)).request(key)
+                });
+                if let Some(answers) = &mut self.answers {
+                    let ending = Ending::Refused(rejected.why);
+                    answers.push(Answer { key, member, taken: false, ending });
+                }
+            }
+        }
     }
 
     fn take_read(&mut self, member: MemberIndex, process: &mut Process, read: Read) -> Checked {
@@ -289,7 +294,8 @@ impl World {
                     let wanted = key.filter(|_| is_applied && self.answers.is_some());
                     let reply = wanted.and_then(|key| machine.take_reply(key));
                     self.hear_applied(member, process)?;
-                    self.hear(member, key, &outcome, reply)?;
+                    let machine = process.service.machine();
+                    self.hear(member, machine, key, &outcome, reply)?;
                 }
             }
             after = self.end_action(member);
@@ -359,6 +365,7 @@ impl World {
     fn hear(
         &mut self,
         member: MemberIndex,
+        machine: &Machine,
         key: Option<RequestKey>,
         outcome: &Outcome<u64>,
         reply: Option<Box<dyn AnyReply>>,
@@ -378,7 +385,8 @@ impl World {
         self.trace.tell(self.now, member, "outcome", key.0, || {
             Told::from(match (&reply, outcome) {
                 (Some(reply), Outcome::Applied { slot, .. }) => {
-                    format!("{key:?} applied in slot {slot}: {reply:?}")
+                    let reply = machine.show_reply(&**reply);
+                    format!("{key:?} applied in slot {slot}: {reply}")
                 }
                 (_, outcome) => format!("{key:?} {outcome:?}"),
             })

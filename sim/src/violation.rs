@@ -92,3 +92,9 @@ macro_rules! check {
 }
 
 pub(crate) use check;
+/// So many of something: `1 member`, `3 members`.
+#[must_use]
+pub fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}

@@ -47,6 +47,28 @@ fn the_mistake_is_found() {
 }
 
 #[test]
+fn operations_and_replies_are_shown_as_the_user_wants() {
+    let failure = simulation()
+        .durable(Tickets::save, Tickets::load)
+        .show(|operation| match operation {
+            [b'-', number] => format!("gives {number} back"),
+            _ => "buys".into(),
+        })
+        .show_replies(|reply| reply.map_or("in vain".into(), |number| format!("ticket {number}")))
+        .check()
+        .expect_err("it forgets what was given back");
+    let told = failure.to_string();
+    assert!(told.contains(": buys") && told.contains(": ticket 1"), "{told}");
+    assert!(!told.contains("Some("), "{told}");
+    // The picture has what clients did in its story, too.
+    let page = failure.picture_file.as_ref().map(std::fs::read_to_string);
+    let page = page.expect("a picture").expect("a readable one");
+    let story = page.split("\"story\":[").nth(1).and_then(|rest| rest.split("\"events\"").next());
+    let story = story.expect("a story in the data");
+    assert!(story.contains(": buys") && story.contains("ticket 1"));
+}
+
+#[test]
 fn nothing_is_found_without_it() {
     // What the log brings back is whole.
     let summary = simulation().seeds(0..40).check().unwrap_or_else(|failure| panic!("{failure}"));

@@ -210,20 +210,14 @@ impl fmt::Display for Tally {
 
 /// Whose request this is, and what it asks for, in a line of a trace.
 #[must_use]
-pub fn describe(body: &[u8]) -> String {
+pub fn describe(body: &[u8], machine: &Machine) -> String {
     let whose = match Tag::of(body) {
         Some(Tag { client: fleet::PASSER, serial }) => format!("of passer {serial}"),
         Some(Tag { client, serial }) => format!("{serial} of client {client}"),
         None => "of nobody".into(),
     };
-    let operation = Tag::strip(body);
-    let shown = &operation[..operation.len().min(SHOWN)];
-    let dots = if shown.len() < operation.len() { "…" } else { "" };
-    format!("{whose}: \"{}{dots}\"", shown.escape_ascii())
+    format!("{whose}: {}", machine.show(Tag::strip(body)))
 }
-
-/// How many bytes of an operation a trace shows.
-const SHOWN: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -239,8 +233,10 @@ mod tests {
         assert_eq!(Tag::strip(b"short"), b"");
         assert_eq!(Tag::of(&one), Some(Tag { client: 1, serial: 2 }));
         assert_eq!(Tag::of(b"short"), None);
-        assert_eq!(describe(&one), "2 of client 1: \"same\"");
+        let machine = registers::RegisterApp::default().machine(false);
+        let told = |body: &[u8]| describe(body, &machine);
+        assert_eq!(told(&one), "2 of client 1: \"same\"");
         let long = Tag { client: fleet::PASSER, serial: 9 }.body(&[0; 40]);
-        assert!(describe(&long).ends_with("\\x00…\""), "{}", describe(&long));
+        assert!(told(&long).ends_with("\\x00…\""), "{}", told(&long));
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use synod_sim::near;
-use synod_sim::plan::Plan;
+use synod_sim::plan::{Plan, SETTINGS, Setting};
 
 use super::Outcome;
 
@@ -27,7 +27,7 @@ pub(crate) struct Command {
 /// A flag, its value if it has one, and what it does.
 struct Flag(&'static str, &'static str, &'static str);
 
-static FLAGS: [Flag; 20] = [
+static FLAGS: [Flag; 21] = [
     Flag("--seeds", "A..B", "the seeds A to B - 1"),
     Flag("--seed", "N", "this seed"),
     Flag("--plan", "FILE", "this plan, as `shrink` writes it"),
@@ -42,6 +42,7 @@ static FLAGS: [Flag; 20] = [
     Flag("--runs", "N", "at most so many runs"),
     Flag("--out", "FILE", "writes to this file"),
     Flag("--fail-fast", "", "stops at the first seed that fails"),
+    Flag("--options", "", "shows everything that the seed draws"),
     Flag("--trace", "", "prints every event as it happens"),
     Flag("--transcript", "", "writes down what happened, messages as arrows"),
     Flag("--beats", "", "heartbeats too, in the transcript"),
@@ -63,12 +64,34 @@ impl Command {
         for Flag(name, value, about) in self.flags.iter().filter_map(|name| flag(name)) {
             text += &format!("  {:<18} {about}\n", format!("{name} {value}"));
         }
+        if self.flags.contains(&"--set") {
+            text += &format!("\n{}\n", names());
+        }
         if self.notes.is_empty() {
             return text.trim_end().to_owned();
         }
         text + "\n" + self.notes
     }
 }
+
+/// What `--set` knows, in lines of some width.
+fn names() -> String {
+    let mut text = String::from("Names for `--set`, each with what is possible:\n ");
+    let mut width = 1;
+    for Setting { name, range: (least, most), .. } in &SETTINGS {
+        let word = format!(" {name} ({least}..{most})");
+        if width + word.len() > WIDTH {
+            text.push_str("\n ");
+            width = 1;
+        }
+        width += word.len();
+        text += &word;
+    }
+    text
+}
+
+/// How wide lines of help are.
+const WIDTH: usize = 96;
 
 fn flag(name: &str) -> Option<&'static Flag> {
     FLAGS.iter().find(|Flag(known, _, _)| *known == name)

@@ -16,6 +16,7 @@ pub(crate) const COMMAND: Command = Command {
         "--for",
         "--set",
         "--withhold",
+        "--options",
         "--trace",
         "--transcript",
         "--beats",
@@ -31,7 +32,11 @@ pub(crate) const COMMAND: Command = Command {
 fn replay(arguments: &Arguments) -> Outcome {
     let plan = arguments.plan()?;
     let options = plan.options();
-    say!("{options}\n");
+    if arguments.has("--options") {
+        say!("{options:#}\n");
+    } else {
+        say!("{options}\n");
+    }
     if arguments.has("--check") {
         return Ok(match steps::compare(&options, &options) {
             Ok((report, steps)) => {

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fmt, fs};
 
-use crate::options::Options;
+use crate::options::{Options, in_words};
 use crate::picture;
 use crate::plan::Plan;
 use crate::shrink::{Budget, Runner, Size, shrink_with};
 use crate::swarm::Report;
 use crate::trace::{Lines, rename};
-use crate::violation::Violation;
+use crate::violation::{Violation, counted};
 
 /// A run that failed.
 #[derive(Clone, Debug)]
@@ -111,7 +111,9 @@ impl fmt::Display for Failure {
         }
         writeln!(f, "as drawn:   {before}")?;
         writeln!(f, "made small: {after}\n")?;
-        writeln!(f, "how the small one ends ({} members, {:?}):", options.nodes, options.quorums)?;
+        let (nodes, quorums) = (options.nodes as u64, options.quorums);
+        let members = counted(nodes, "member");
+        writeln!(f, "how the small one ends ({members}, {}):", in_words(quorums))?;
         for line in &self.tail {
             writeln!(f, "  {line}")?;
         }
