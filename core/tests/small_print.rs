@@ -450,3 +450,60 @@ fn an_answer_that_was_overtaken_makes_nothing_be_sent_again() {
     hear(&mut world, leader, peer, accepted(first.plus(2), true));
     assert_eq!(world.node(leader).proposals_sent, before + 1, "one was missing");
 }
+
+/// The first of five nodes, with a ring of eight slots, whose promise to its own ballot is durable.
+fn candidate() -> (World, Ballot) {
+    let mut world = World::new(5, true, |config| config.limits.window = 4);
+    while world.replica(1).standing() != Standing::Preparing {
+        world.now.0 += 10_000_000;
+        for peer in [2, 3] {
+            let promised = Ballot { round: 3, node: NodeId(3) };
+            hear(&mut world, 1, peer, beat(Ballot::ZERO, promised, Slot::ZERO));
+        }
+        world.tick(1);
+        assert!(world.now.0 < 10_000_000_000, "no campaign");
+    }
+    world.drain(1);
+    world.persist(1, usize::MAX);
+    world.drain(1);
+    let ballot = world.replica(1).promised();
+    (world, ballot)
+}
+
+/// A whole promise that reports on `slots`.
+fn promise(world: &mut World, from: u64, ballot: Ballot, slots: std::ops::Range<u64>) {
+    let old = Ballot { round: 1, node: NodeId(2) };
+    let reported = |slot| Proposal { slot: Slot(slot), ballot: old, decree: Kind::App(slot) };
+    let proposals: Vec<Proposal<u64>> = slots.clone().map(reported).collect();
+    let message = Message::Promise {
+        ballot,
+        from: Slot(slots.start),
+        end: Slot(slots.end),
+        limit: Slot(slots.end),
+        decided: Slot::ZERO,
+        retained: Slot::ZERO,
+        proposals: &proposals,
+    };
+    hear(world, 1, from, message);
+}
+
+/// R6: what lies beyond the ring of a candidate does not take the place of what another reported.
+#[test]
+fn a_report_from_beyond_the_ring_displaces_nothing() {
+    let (mut world, ballot) = candidate();
+    promise(&mut world, 2, ballot, 0..1);
+    promise(&mut world, 3, ballot, 8..9);
+    promise(&mut world, 4, ballot, 0..0);
+    assert_eq!(world.replica(1).standing(), Standing::Leading);
+    assert_eq!(world.replica(1).next_slot(), Slot(1), "the one open slot is proposed again");
+}
+
+/// A tail that fills the ring is room enough to lead, and no more is.
+#[test]
+fn a_tail_as_long_as_the_ring_can_be_led() {
+    let (mut world, ballot) = candidate();
+    promise(&mut world, 2, ballot, 0..8);
+    promise(&mut world, 4, ballot, 0..0);
+    assert_eq!(world.replica(1).standing(), Standing::Leading);
+    assert_eq!(world.replica(1).next_slot(), Slot(8));
+}

@@ -33,7 +33,7 @@ pub(crate) fn build(tree: &Path, target: &Path) -> Result<(), String> {
         .args(["--config", "profile.release.lto=false"])
         .args(["--config", "profile.release.debug=false"])
         .env("CARGO_TARGET_DIR", target)
-        .env("RUSTFLAGS", "-Awarnings")
+        .env("RUSTFLAGS", "--cap-lints=allow")
         .current_dir(tree)
         .stdin(Stdio::null())
         .status()

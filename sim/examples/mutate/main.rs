@@ -131,7 +131,7 @@ fn passes(tree: &Path, target: &Path, switch: usize, test: &[String; 3]) -> Resu
         .arg(name)
         .env(hunt::VARIABLE, switch.to_string())
         .env("CARGO_TARGET_DIR", target)
-        .env("RUSTFLAGS", "-Awarnings")
+        .env("RUSTFLAGS", "--cap-lints=allow")
         .current_dir(tree)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
