@@ -107,9 +107,18 @@ impl<D: Decree> Replica<D> {
     /// The sender of the message is to blame; the message had no effect.
     #[inline]
     pub fn handle(&mut self, now: Instant, event: Event<'_, D>) -> Result<(), PeerMisbehaved> {
+        self.take_in(now, &event)
+    }
+
+    /// As [`handle`](Self::handle), without a move of the event: it is the larger part of a call.
+    pub(crate) fn take_in(
+        &mut self,
+        now: Instant,
+        event: &Event<'_, D>,
+    ) -> Result<(), PeerMisbehaved> {
         self.advance_clock(now);
-        let outcome = match event {
-            Event::Received { header, message } => self.on_received(&header, &message),
+        let outcome = match *event {
+            Event::Received { ref header, ref message } => self.on_received(header, message),
             Event::PeerUp { peer } => {
                 self.signs.raise_all();
                 self.on_peer_up(peer);
@@ -174,10 +183,10 @@ impl<D: Decree> Replica<D> {
             return Ok(());
         }
         if !self.is_stranger(header, from) {
+            // What a leader owes to a peer depends on hearing it.
+            self.signs.raise_if(!self.is_heard(from), Sign::Accept);
             self.peers[from.place()].heard_at = Some(self.now);
         }
-        // What a leader owes to a peer depends on hearing it.
-        self.signs.raise(Sign::Accept);
         match *message {
             Message::Beat(beat) => self.on_beat(from, beat),
             Message::Prepare { ballot, from: slot } => self.on_prepare(from, ballot, slot),

@@ -112,19 +112,32 @@ impl<D: Decree> Window<D> {
     /// The slots of `from..end`, as far as they fit into one message. At least one slot when the
     /// range is not empty.
     pub(crate) fn run(&self, from: Slot, end: Slot, limit: RunLimit) -> &[Proposal<D>] {
+        self.slice(from, self.run_end(from, end, limit))
+    }
+
+    /// The end of [`Window::run`].
+    pub(crate) fn run_end(&self, from: Slot, end: Slot, limit: RunLimit) -> Slot {
         if from >= end || from < self.base || end > self.end {
-            return &[];
+            return from;
         }
         let start = self.place(from);
         let count = ((end - from) as usize).min(limit.slots).min(self.capacity() - start);
-        let run = &self.slots[start..start + count];
-        let mut bytes = 0;
-        let fits = |proposal: &&Proposal<D>| {
+        let mut fitting = 1;
+        let mut bytes = self.slots[start].decree.size_bytes();
+        for proposal in &self.slots[start + 1..start + count.max(1)] {
             bytes += proposal.decree.size_bytes();
-            bytes <= limit.bytes
-        };
-        let fitting = run.iter().take_while(fits).count();
-        &run[..fitting.max(1)]
+            if bytes > limit.bytes {
+                break;
+            }
+            fitting += 1;
+        }
+        from.plus(fitting)
+    }
+
+    /// The slots of `from..end`, which are held and do not cross the end of the ring.
+    pub(crate) fn slice(&self, from: Slot, end: Slot) -> &[Proposal<D>] {
+        let start = self.place(from);
+        &self.slots[start..start + end.since(from) as usize]
     }
 
     fn holds(&self, slot: Slot) -> bool {

@@ -111,7 +111,6 @@ impl<D: Decree> Replica<D> {
             self.promise(ballot);
         }
         self.hear_leader(ballot, None);
-        self.signs.raise(Sign::Accepted);
         let before = self.acceptor.accepted;
         if first > before {
             // R1: in order only. Either accepts were lost, or this replica lags behind what the
@@ -134,6 +133,7 @@ impl<D: Decree> Replica<D> {
             // No news at all: a probe, or something sent again. A notice needs no answer.
             self.acceptor.answer.now = true;
         }
+        self.signs.raise_if(self.acceptor.answer.now, Sign::Accepted);
     }
 
     /// A leader speaks in a ballot below the promise: it must be told. Nobody listens to a member
@@ -212,6 +212,7 @@ impl<D: Decree> Replica<D> {
         let is_behind = acceptor.durable < acceptor.accepted;
         let (told, again) = (acceptor.durable, resend && is_behind);
         acceptor.answer = Answer { told, now: false, resend: again };
+        self.signs.lower(Sign::Accepted);
         let message =
             Message::Accepted { ballot: acceptor.promised, end: acceptor.durable, resend };
         self.send(NodeSet::of(to), message)

@@ -64,6 +64,11 @@ impl<D: Decree> Replica<D> {
         }
     }
 
+    /// Whether a peer waits for chosen decrees.
+    pub(super) fn somebody_asks(&self) -> bool {
+        self.others().any(|peer| self.peers[peer.place()].asks.is_some())
+    }
+
     /// The peer that can be served now.
     pub(super) fn servable(&self) -> Option<MemberIndex> {
         self.others().find(|peer| {

@@ -3,6 +3,7 @@
 //! `due` looks and `take` advances: one function that did both could not lend (E0499).
 
 use super::Replica;
+use super::phase2::Accepts;
 use super::signs::{Sign, Signs};
 use super::writes::Next;
 use crate::contracts::ensures;
@@ -12,7 +13,7 @@ use crate::{Action, Decree, MemberIndex, Message, NodeSet, Slot};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Due {
     Leader,
-    Accept(MemberIndex),
+    Accept(Accepts),
     Accepted(MemberIndex),
     Part(Slot),
     Prepare,
@@ -57,6 +58,8 @@ impl<D: Decree> Replica<D> {
     }
 
     /// Looks whether an action of one kind is due.
+    // Inlined into a loop, what each kind looks at would be read before the first look.
+    #[inline(never)]
     fn look(&self, sign: Sign) -> Option<Due> {
         if self.stopped && sign != Sign::Leader {
             return None;
@@ -90,7 +93,7 @@ impl<D: Decree> Replica<D> {
                 self.election.announced = leader;
                 Action::LeaderChanged { leader }
             }
-            Due::Accept(member) => self.take_accept(member),
+            Due::Accept(accepts) => self.take_accept(accepts),
             Due::Accepted(to) => self.take_accepted(to),
             Due::Part(end) => self.take_part(end),
             Due::Prepare => self.take_prepare(),

@@ -50,14 +50,12 @@ impl<D: Decree> Replica<D> {
         if self.is_established() != was_established {
             self.signs.raise(Sign::Leader);
         }
-        self.signs.raise_each([
-            Sign::Accept,
-            Sign::Part,
-            Sign::Prepare,
-            Sign::Write,
-            Sign::Deliver,
-            Sign::Serve,
-        ]);
+        self.signs.raise(Sign::Deliver);
+        self.signs.raise_if(self.phase2.ballot().is_some(), Sign::Accept);
+        self.signs.raise_if(self.phase1.ballot().is_some(), Sign::Prepare);
+        self.signs.raise_if(self.acceptor.report.is_some(), Sign::Part);
+        self.signs.raise_if(self.acceptor.durable < end, Sign::Write);
+        self.signs.raise_if(self.somebody_asks(), Sign::Serve);
         self.acceptor.accepted = self.acceptor.accepted.max(end);
         if let Some(report) = &mut self.acceptor.report {
             // What is decided is reported as that (R6), not as accepted.
@@ -141,6 +139,9 @@ impl<D: Decree> Replica<D> {
         }
         let chosen = self.window.run(from, end, self.run_limit());
         self.learner.delivered = from.plus(chosen.len() as u64);
+        if self.learner.delivered == self.learner.decided {
+            self.signs.lower(Sign::Deliver);
+        }
         Action::Deliver { chosen }
     }
 
@@ -148,7 +149,7 @@ impl<D: Decree> Replica<D> {
     pub(super) fn on_applied(&mut self, end: Slot) {
         let end = end.min(self.learner.delivered);
         self.learner.applied = self.learner.applied.max(end);
-        self.signs.raise(Sign::Deliver);
+        self.signs.raise_if(self.learner.delivered < self.learner.decided, Sign::Deliver);
     }
 
     /// Up to where slots may leave memory: delivered, and durably known to be decided.
@@ -175,7 +176,7 @@ impl<D: Decree> Replica<D> {
         let slot = proposal.slot;
         self.window.put(proposal, learned);
         self.writes.rewrite_from(slot);
-        self.signs.raise(Sign::Accept);
+        self.signs.raise_if(self.phase2.ballot().is_some(), Sign::Accept);
         self.signs.raise(Sign::Write);
     }
 }

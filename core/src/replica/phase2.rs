@@ -6,6 +6,7 @@
 use super::Replica;
 use super::acceptor::is_durable;
 use super::peer::Progress;
+use super::signs::Sign;
 use crate::contracts::{ensures, invariant, requires};
 use crate::{
     Action, Ballot, Decree, Kind, MEMBERS_MAX, MemberIndex, Message, NodeSet, Proposal, Slot,
@@ -25,8 +26,18 @@ pub(super) struct Phase2 {
     counted: Slot,
 }
 
+/// One accept for everybody who is as far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Accepts {
+    to: NodeSet,
+    from: Slot,
+    /// The end of what is outstanding; no more than `from` for a notice or a probe.
+    end: Slot,
+}
+
 impl Phase2 {
     /// The ballot led in.
+    #[inline]
     pub(super) const fn ballot(&self) -> Option<Ballot> {
         self.ballot
     }
@@ -134,6 +145,8 @@ impl<D: Decree> Replica<D> {
             progress.sent = end;
             progress.rewound_to = Some(end);
         }
+        // There may be room for more, or a reason to send something again.
+        self.signs.raise_if(progress.sent < self.window.end(), Sign::Accept);
         // What the others hold already may be decided without this one.
         if is_news && end > self.learner.decided {
             self.count_votes();
@@ -188,20 +201,30 @@ impl<D: Decree> Replica<D> {
         owes_word.then_some((from, from))
     }
 
-    /// Whether an accept is due, and to whom first.
-    pub(super) fn accept_is_due(&self) -> Option<MemberIndex> {
+    /// The accept that is due: to the first who is owed one, and to everybody else who is as far.
+    pub(super) fn accept_is_due(&self) -> Option<Accepts> {
         self.phase2.ballot?;
-        self.others().find(|member| self.outstanding(*member).is_some())
+        let mut due: Option<Accepts> = None;
+        for member in self.others() {
+            let Some((from, end)) = self.outstanding(member) else { continue };
+            match &mut due {
+                None => due = Some(Accepts { to: NodeSet::of(member), from, end }),
+                Some(due) if (due.from, due.end) == (from, end) => due.to = due.to.with(member),
+                Some(_) => {}
+            }
+        }
+        due
     }
 
-    /// The accept that is due to `first`, and to everybody else who is as far. It counts as sent.
-    pub(super) fn take_accept(&mut self, first: MemberIndex) -> Action<'_, D> {
-        let (from, end) = self.outstanding(first).unwrap_or_default();
-        let alike = self.others().filter(|member| self.outstanding(*member) == Some((from, end)));
-        let to = alike.fold(NodeSet::EMPTY, NodeSet::with);
-        let count = self.window.run(from, end, self.run_limit()).len();
-        let sent = from.plus(count as u64);
+    /// The accept that is due. It counts as sent.
+    pub(super) fn take_accept(&mut self, due: Accepts) -> Action<'_, D> {
+        let Accepts { to, from, end } = due;
+        let sent = self.window.run_end(from, end, self.run_limit());
         let decided = self.learner.decided;
+        let to_all = to == self.config.configuration.everyone().without(self.me);
+        if to_all && sent.max(from) >= self.window.end() {
+            self.signs.lower(Sign::Accept);
+        }
         for member in to.iter() {
             let progress = &mut self.peers[member.place()].progress;
             if progress.sent == progress.acked {
@@ -213,17 +236,18 @@ impl<D: Decree> Replica<D> {
             let floor = progress.acked.max(self.phase2.first).max(from);
             invariant!(
                 C5WithinWindow,
-                count > 0 => sent.since(floor) <= self.config.limits.window as u64
+                sent > from => sent.since(floor) <= self.config.limits.window as u64
             );
         }
         let ballot = self.phase2.ballot.unwrap_or_default();
-        let proposals = self.window.run(from, sent, self.run_limit());
+        let proposals = self.window.slice(from, sent);
         self.send(to, Message::Accept { ballot, from, proposals, decided })
     }
 
     /// A new run of a peer's process: it may have lost what was not durable (R2).
     pub(super) fn on_peer_rebooted(&mut self, member: MemberIndex) {
         self.phase1.forget(member);
+        self.signs.raise(Sign::Accept);
         let progress = &mut self.peers[member.place()].progress;
         progress.sent = self.window.end();
         progress.moved_at = self.now;

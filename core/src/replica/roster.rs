@@ -8,7 +8,9 @@
 
 use super::Replica;
 use super::signs::Sign;
-use crate::{Decree, Header, Incarnation, MEMBERS_MAX, MemberIndex, NodeId, PeerMisbehaved};
+use crate::{
+    Decree, Header, Incarnation, MEMBERS_MAX, MemberIndex, NodeId, PeerMisbehaved, WriteId,
+};
 
 /// The incarnations on record and the right to vote.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub(super) struct Roster {
     durable: Entries,
     /// `known` was not handed to the log yet.
     dirty: bool,
+    /// The last write in flight that holds a roster, and what it holds.
+    in_flight: Option<(WriteId, Entries)>,
     /// The table lent to the record.
     table: [(NodeId, Incarnation); MEMBERS_MAX],
 }
@@ -50,7 +54,7 @@ impl Roster {
         for (place, node) in nodes.iter().enumerate() {
             table[place].0 = *node;
         }
-        Self { known: durable, durable, dirty, table }
+        Self { known: durable, durable, dirty, in_flight: None, table }
     }
 
     /// The incarnations on durable record, by index.
@@ -68,13 +72,14 @@ impl Roster {
         self.dirty
     }
 
-    /// What the next record holds. It counts as handed out.
-    pub(super) fn write(&mut self) -> Entries {
+    /// Write `id` takes what is known now to the log.
+    pub(super) fn write(&mut self, id: WriteId) {
         self.dirty = false;
         for (place, incarnation) in self.known.incarnations.iter().enumerate() {
             self.table[place].1 = *incarnation;
         }
-        self.known
+        // Of two writes in flight the later one says all that the earlier one says.
+        self.in_flight = Some((id, self.known));
     }
 
     /// The table that the record lends, and whether this replica votes.
@@ -82,9 +87,14 @@ impl Roster {
         (self.known.votes, &self.table[..members])
     }
 
-    /// The record that held `entries` is durable.
-    pub(super) const fn persisted(&mut self, entries: Entries) {
-        self.durable = entries;
+    /// Write `id` is durable. Whether it held a roster.
+    pub(super) fn persisted(&mut self, id: WriteId) -> bool {
+        let Some((write, entries)) = self.in_flight else { return false };
+        if write == id {
+            self.in_flight = None;
+            self.durable = entries;
+        }
+        write == id
     }
 }
 

@@ -58,12 +58,13 @@ impl Signs {
         self.changes += 1;
     }
 
-    pub(super) const fn raise_each<const N: usize>(&mut self, signs: [Sign; N]) {
-        let mut place = 0;
-        while place < N {
-            self.raise(signs[place]);
-            place += 1;
-        }
+    pub(super) const fn raise_if(&mut self, condition: bool, sign: Sign) {
+        self.raised |= (condition as u16) << sign as u16;
+    }
+
+    /// Lowers one sign: whoever does so knows that nothing of its kind is due.
+    pub(super) const fn lower(&mut self, sign: Sign) {
+        self.raised &= !(1 << sign as u16);
     }
 
     /// Lowers the sign of the action that goes out first.

@@ -6,7 +6,21 @@ use crate::{ConfigError, Decree, Instant, Timeouts};
 
 impl<D: Decree> Replica<D> {
     /// Does what the clock asks for. Runs after every event.
+    #[inline(always)]
     pub(super) fn run_timers(&mut self) {
+        // A leader that has its barrier and a follower that has its leader wait for the tick.
+        let is_settled = match self.phase2.ballot() {
+            Some(_) => !self.barrier_is_pending(),
+            None => self.phase1.ballot().is_none() && self.election.followed().is_some(),
+        };
+        if !is_settled || self.now >= self.election.next_beat {
+            self.run_timers_now();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn run_timers_now(&mut self) {
         if self.stopped {
             return;
         }

@@ -3,7 +3,6 @@
 use alloc::collections::VecDeque;
 
 use super::Replica;
-use super::roster::Entries;
 use super::signs::Sign;
 use crate::contracts::{ensures, requires};
 use crate::{Action, Ballot, Body, Decree, Instant, Record, Slot, WriteId};
@@ -35,7 +34,6 @@ struct InFlight {
     id: WriteId,
     promised: Ballot,
     mark: Slot,
-    roster: Option<Entries>,
     since: Instant,
 }
 
@@ -109,13 +107,18 @@ impl<D: Decree> Replica<D> {
         }
     }
 
+    /// Whether so many writes are in flight that the next one has to wait.
+    fn writes_are_full(&self) -> bool {
+        self.writes.in_flight.len() >= self.config.limits.writes_in_flight_max
+    }
+
     /// What to write next, if a write may start now. What piles up meanwhile makes the next
     /// record longer: group commit that adapts by itself.
     pub(super) fn write_is_due(&self) -> Option<Next> {
-        let writes = &self.writes;
-        if writes.in_flight.len() >= self.config.limits.writes_in_flight_max {
+        if self.writes_are_full() {
             return None;
         }
+        let writes = &self.writes;
         if self.roster.is_dirty() {
             return Some(Next::Roster);
         }
@@ -132,11 +135,10 @@ impl<D: Decree> Replica<D> {
     pub(super) fn take_write(&mut self, next: Next) -> Action<'_, D> {
         let id = self.writes.next;
         self.writes.next = WriteId(id.0 + 1);
-        let mut slots = None;
-        let mut roster = None;
+        let mut end = Slot::ZERO;
         match next {
-            Next::Roster => roster = Some(self.roster.write()),
-            Next::Slots(from) => slots = Some((from, self.write_slots(from, id))),
+            Next::Roster => self.roster.write(id),
+            Next::Slots(from) => end = self.write_slots(from, id),
             Next::Mark => {}
         }
         let writes = &mut self.writes;
@@ -147,19 +149,21 @@ impl<D: Decree> Replica<D> {
         writes.promised = promised;
         writes.mark = mark;
         let since = self.now;
-        writes.in_flight.push_back(InFlight { id, promised, mark, roster, since });
+        writes.in_flight.push_back(InFlight { id, promised, mark, since });
+        if writes.written == self.window.end() && !self.roster.is_dirty() {
+            self.signs.lower(Sign::Write);
+        }
         let members = self.config.configuration.members().len();
-        let body = match slots {
-            Some((from, end)) => {
-                // The run was cut to the limits already.
-                let run = self.window.run(from, end, self.run_limit());
+        let body = match next {
+            Next::Slots(from) => {
+                let run = self.window.slice(from, end);
                 if self.window.is_learned(from) { Body::Learned(run) } else { Body::Accepted(run) }
             }
-            None if roster.is_some() => {
+            Next::Roster => {
                 let (votes, members) = self.roster.lent(members);
                 Body::Roster { votes, members }
             }
-            None => Body::Mark,
+            Next::Mark => Body::Mark,
         };
         Action::Persist { id, record: Record { promised, decided: mark, body } }
     }
@@ -190,6 +194,7 @@ impl<D: Decree> Replica<D> {
         if self.stopped {
             return;
         }
+        let was_full = self.writes_are_full();
         while let Some(write) = self.writes.in_flight.front().filter(|write| write.id <= upto) {
             let write = *write;
             self.writes.in_flight.pop_front();
@@ -201,13 +206,17 @@ impl<D: Decree> Replica<D> {
                 self.signs.raise_all();
             }
             self.learner.marked = self.learner.marked.max(write.mark);
-            if let Some(entries) = write.roster {
-                self.roster.persisted(entries);
+            if self.roster.persisted(write.id) {
                 self.signs.raise_all();
             }
         }
-        self.signs.raise_each([Sign::Accepted, Sign::Part, Sign::Write, Sign::Serve]);
+        let durable_before = self.acceptor.durable;
         self.advance_durable();
+        let durable = self.acceptor.durable;
+        self.signs.raise_if(durable > durable_before, Sign::Accepted);
+        self.signs.raise_if(self.acceptor.report.is_some(), Sign::Part);
+        self.signs.raise_if(was_full || durable < self.learner.decided, Sign::Write);
+        self.signs.raise_if(self.somebody_asks(), Sign::Serve);
         // The own promise may be durable now.
         self.try_to_lead();
         self.count_votes();

@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 
 use super::ServiceLimits;
-use super::batch::Run;
+use super::batch::{Run, SEGMENT_HEAD_BYTES};
 use super::origin::Origin;
 use super::pending::Load;
 use crate::contracts::{ensures, requires};
@@ -112,6 +112,13 @@ impl Intake {
     /// The runs that wait to be proposed, the oldest first.
     pub(super) fn runs(&self) -> impl Iterator<Item = (Origin, &Run)> {
         self.runs.iter().map(|(_, origin, run)| (*origin, run))
+    }
+
+    /// What segments with all that waits take; up to `most`, unless the first run alone takes more.
+    pub(super) fn segment_bytes(&self, most: usize) -> usize {
+        let segments = self.runs.iter().map(|(_, _, run)| SEGMENT_HEAD_BYTES + run.requests.len());
+        let (first, all) = (segments.clone().next().unwrap_or(0), segments.sum());
+        most.max(first).min(all)
     }
 
     /// Whether nothing waits to be proposed.

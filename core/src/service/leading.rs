@@ -1,7 +1,11 @@
 //! The leader's half of a service: decrees out of what has piled up.
 
-use super::batch::{Head, Writer};
-use super::pending::Gathered;
+use bytes::Bytes;
+
+use super::batch::{DECREE_HEAD_BYTES, Head, Writer};
+use super::intake::Intake;
+use super::origin::Origin;
+use super::pending::{Gathered, Pending};
 use super::share::Share;
 use super::{At, Service, StateMachine};
 use crate::{Ballot, Standing};
@@ -11,8 +15,6 @@ struct Contents {
     own: Option<Gathered>,
     /// Forwarded runs, from the oldest on.
     runs: usize,
-    /// The size of the decree.
-    bytes: usize,
 }
 
 impl<M: StateMachine> Service<M> {
@@ -43,9 +45,8 @@ impl<M: StateMachine> Service<M> {
         }
         while self.replica.room() > 0 && self.undecided() < self.limits.pipeline as u64 {
             let opens = self.tail.is_none_or(|tail| tail.ballot != ballot);
-            let contents = if opens { Some(Contents::none()) } else { self.contents(ballot) };
-            let Some(contents) = contents else { return };
-            if !self.propose(ballot, &contents) {
+            let waits = self.pending.has_unsent() || !self.intake.is_empty();
+            if !(opens || waits) || !self.propose_next(ballot, opens) {
                 return;
             }
         }
@@ -56,75 +57,13 @@ impl<M: StateMachine> Service<M> {
         self.replica.next_slot().since(self.replica.decided())
     }
 
-    /// Chooses what goes into the next decree; `None` when nothing waits. Own and forwarded
-    /// requests take turns in going first, and the first leaves half of the room to the second.
-    fn contents(&mut self, ballot: Ballot) -> Option<Contents> {
-        let has_own = self.pending.has_unsent() && self.pending.may_offer_in(ballot);
-        let has_both = has_own && !self.intake.is_empty();
-        let own_first = self.own_first;
-        self.own_first = !own_first;
-        let mut contents = Contents::none();
-        let mut share = Share::new(&self.limits);
-        if has_both {
-            share = share.halved();
+    /// Proposes the next decree, with what waits; an empty one if it `opens` the leadership. When
+    /// nothing waits, or the replica gives it back, nothing has changed and this is `false`.
+    fn propose_next(&mut self, ballot: Ballot, opens: bool) -> bool {
+        let (decree, contents) = self.write_decree(ballot, opens);
+        if !opens && contents.is_empty() {
+            return false;
         }
-        for own_turn in [own_first, !own_first] {
-            if own_turn && has_own {
-                self.add_own(ballot, &mut share, &mut contents);
-            } else if !own_turn {
-                self.add_runs(&mut share, &mut contents);
-            }
-            share = share.whole(&self.limits);
-        }
-        contents.bytes = share.bytes;
-        (contents.own.is_some() || contents.runs > 0).then_some(contents)
-    }
-
-    fn add_own(&mut self, ballot: Ballot, share: &mut Share, contents: &mut Contents) {
-        let mut with_segment = *share;
-        with_segment.begin_segment();
-        let gathered = self
-            .pending
-            .gather(ballot, |entry| with_segment.add(entry.body().len(), entry.exclusive));
-        if gathered.load.requests > 0 {
-            *share = with_segment;
-            contents.own = Some(gathered);
-        }
-    }
-
-    fn add_runs(&mut self, share: &mut Share, contents: &mut Contents) {
-        for (_, run) in self.intake.runs() {
-            let mut more = *share;
-            more.begin_segment();
-            if !more.add_many(run.count as usize, run.requests.len(), run.exclusive) {
-                break;
-            }
-            contents.runs += 1;
-            *share = more;
-        }
-    }
-
-    /// Proposes a decree with these contents. When the replica gives it back, nothing has changed
-    /// and the requests stay where they are.
-    fn propose(&mut self, ballot: Ballot, contents: &Contents) -> bool {
-        let previous = self.tail.filter(|tail| tail.ballot == ballot).map(|tail| tail.slot);
-        let (origin, pending, intake) = (self.origin, &self.pending, &self.intake);
-        let decree = self.chunks.write(contents.bytes, |out| {
-            let mut writer = Writer::decree(out, Head { ballot, previous });
-            if let Some(own) = contents.own {
-                writer.segment(origin, own.from);
-                for number in own.from..own.end {
-                    if let Some(entry) = pending.entry(number) {
-                        writer.request(number, entry.body());
-                    }
-                }
-                writer.end_segment();
-            }
-            for (origin, run) in intake.runs().take(contents.runs) {
-                writer.copy_of(origin, run);
-            }
-            writer.end_decree();
-        });
         let Ok(slot) = self.replica.propose(self.now, decree, Some(ballot)) else { return false };
         self.tail = Some(At { slot, ballot });
         self.counters.proposed += 1;
@@ -134,12 +73,97 @@ impl<M: StateMachine> Service<M> {
         self.intake.proposed(contents.runs);
         true
     }
+
+    /// Writes the next decree. Own and forwarded requests take turns in going first, and the first
+    /// leaves half of the room to the second.
+    ///
+    /// The decree that opens a leadership is empty: it is proposed before anything else, so that
+    /// requests in doubt since an earlier leadership become certain at once (see `delivery`).
+    fn write_decree(&mut self, ballot: Ballot, opens: bool) -> (Bytes, Contents) {
+        let previous = self.tail.filter(|tail| tail.ballot == ballot).map(|tail| tail.slot);
+        let has_own = !opens && self.pending.has_unsent() && self.pending.may_offer_in(ballot);
+        let has_runs = !opens && !self.intake.is_empty();
+        let own_first = self.own_first;
+        let Self { chunks, pending, intake, limits, origin, .. } = self;
+        let mut share = Share::new(limits);
+        if has_own && has_runs {
+            share = share.halved();
+        }
+        let mut contents = Contents { own: None, runs: 0 };
+        if has_runs && !own_first {
+            contents.runs = count_runs(intake, &mut share);
+            share = share.whole(limits);
+        }
+        let most = limits.batch_bytes_max;
+        let room = pending.unsent_bytes(most) + intake.segment_bytes(most);
+        let decree = chunks.write(DECREE_HEAD_BYTES + room, |out| {
+            let mut writer = Writer::decree(out, Head { ballot, previous });
+            if has_own {
+                contents.own = write_own(pending, ballot, *origin, &mut share, &mut writer);
+            }
+            if has_runs && own_first {
+                share = share.whole(limits);
+                contents.runs = count_runs(intake, &mut share);
+            }
+            for (origin, run) in intake.runs().take(contents.runs) {
+                writer.copy_of(origin, run);
+            }
+            writer.end_decree();
+        });
+        if !opens {
+            self.own_first = !own_first;
+        }
+        (decree, contents)
+    }
+}
+
+/// Writes own requests, as many as may go, as one segment.
+fn write_own(
+    pending: &mut Pending,
+    ballot: Ballot,
+    origin: Origin,
+    share: &mut Share,
+    writer: &mut Writer<'_>,
+) -> Option<Gathered> {
+    let mut with_segment = *share;
+    with_segment.begin_segment();
+    let mut is_open = false;
+    let gathered = pending.gather(ballot, |number, body, exclusive| {
+        let may_go = with_segment.add(body.len(), exclusive);
+        if may_go {
+            if !is_open {
+                writer.segment(origin, number);
+                is_open = true;
+            }
+            writer.request(number, body);
+        }
+        may_go
+    });
+    if !is_open {
+        return None;
+    }
+    writer.end_segment();
+    *share = with_segment;
+    Some(gathered)
+}
+
+/// How many of the forwarded runs may go, from the oldest on.
+fn count_runs(intake: &Intake, share: &mut Share) -> usize {
+    let mut count = 0;
+    for (_, run) in intake.runs() {
+        let mut more = *share;
+        more.begin_segment();
+        if !more.add_many(run.count as usize, run.requests.len(), run.exclusive) {
+            break;
+        }
+        count += 1;
+        *share = more;
+    }
+    count
 }
 
 impl Contents {
-    /// The decree that opens a leadership is empty: it is proposed before anything else, so that
-    /// requests in doubt since an earlier leadership become certain at once (see `delivery`).
-    const fn none() -> Self {
-        Self { own: None, runs: 0, bytes: super::batch::DECREE_HEAD_BYTES }
+    const fn is_empty(&self) -> bool {
+        self.own.is_none() && self.runs == 0
     }
 }

@@ -224,6 +224,7 @@ impl<M: StateMachine> Service<M> {
     ///
     /// # Errors
     /// Gives the request back when it was not taken: it was not and will not be applied.
+    #[inline]
     pub fn submit(&mut self, now: Instant, request: Request) -> Result<RequestId, Rejected> {
         self.now = self.now.max(now);
         if let Some(why) = self.objection(&request) {
@@ -265,7 +266,7 @@ impl<M: StateMachine> Service<M> {
         match input {
             // What is applied is the service's own to say.
             Input::Replica(Event::Applied { .. }) => Ok(()),
-            Input::Replica(event) => self.replica.handle(self.now, event),
+            Input::Replica(ref event) => self.replica.take_in(self.now, event),
             Input::Service { header, message } => self.on_message(&header, message),
             Input::ReadBack { chosen } => {
                 self.delivery.take_answer(chosen);
@@ -279,12 +280,20 @@ impl<M: StateMachine> Service<M> {
     ///
     /// What others wait for comes first: messages, then log writes, then the state machine, decree
     /// by decree.
+    #[inline]
     pub fn poll(&mut self) -> Option<Output<'_, M::Reply>> {
+        // While replies wait nothing else is looked at: it would cost more than most requests.
+        match self.outcomes.pop_front() {
+            Some((id, outcome)) => Some(Output::Outcome { id, outcome }),
+            None => self.poll_further(),
+        }
+    }
+
+    /// The next thing to do when no reply waits.
+    // Inlined into the loop of a host, its addresses would be worked out before the first turn.
+    #[inline(never)]
+    fn poll_further(&mut self) -> Option<Output<'_, M::Reply>> {
         loop {
-            // While replies wait nothing else is looked at: it would cost more than most requests.
-            if let Some((id, outcome)) = self.outcomes.pop_front() {
-                return Some(Output::Outcome { id, outcome });
-            }
             if self.must_settle() {
                 self.settle();
             }
@@ -317,6 +326,9 @@ impl<M: StateMachine> Service<M> {
                 return None;
             }
             self.finish_decree();
+            if let Some((id, outcome)) = self.outcomes.pop_front() {
+                return Some(Output::Outcome { id, outcome });
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use core::mem;
 
 use bytes::Bytes;
 
+use super::batch::{REQUEST_HEAD_BYTES, SEGMENT_HEAD_BYTES};
 use super::{Request, RequestId, ServiceLimits, Why};
 use crate::contracts::{ensures, invariant, requires};
 use crate::time::nanos;
@@ -63,10 +64,9 @@ pub(super) struct Load {
     pub(super) bytes: usize,
 }
 
-/// Requests that go together: those that live in `from..end`.
+/// Requests that go together: those that wait to be sent, up to `end`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gathered {
-    pub(super) from: u64,
     pub(super) end: u64,
     pub(super) load: Load,
 }
@@ -140,6 +140,8 @@ impl Pending {
     }
 
     /// Queues a request, unless there is no room for it.
+    // What most requests leave at its default need not be looked at where it is known.
+    #[inline(always)]
     pub(super) fn push(&mut self, now: Instant, request: Request) -> Result<RequestId, Request> {
         let full = self.next - self.oldest >= self.limits.requests_pending_max as u64;
         let bytes = request.body.len();
@@ -210,27 +212,47 @@ impl Pending {
         number < self.offered
     }
 
-    /// Counts what the next decree or run may take from `from` on, in `ballot`: whatever `add`
-    /// agrees to. Requests that are conditional on another ballot are refused on the way.
+    /// Collects what the next decree may take in `ballot`: whatever `add` agrees to, given number,
+    /// body and whether it is exclusive. Requests that are conditional on another ballot are
+    /// refused on the way.
+    #[inline]
     pub(super) fn gather(
         &mut self,
         ballot: Ballot,
-        mut add: impl FnMut(&Entry) -> bool,
+        mut add: impl FnMut(u64, &[u8], bool) -> bool,
     ) -> Gathered {
-        let mut gathered = Gathered { from: self.sent, end: self.sent, load: Load::default() };
+        let mut gathered = Gathered { end: self.sent, load: Load::default() };
+        let (next, mask) = (self.next, self.mask);
         let mut number = self.sent;
-        while let Some((found, entry)) = self.peek(number, ballot) {
-            if !add(entry) {
+        while number < next {
+            let entry = &self.entries[(number & mask) as usize];
+            let Some(body) = &entry.body else {
+                number += 1;
+                continue;
+            };
+            if entry.only_in != Ballot::ZERO && entry.only_in != ballot {
+                self.end(number, Ended::Refused(Why::OtherBallot(ballot)));
+                self.forget_dead();
+                continue;
+            }
+            if !add(number, body, entry.exclusive) {
                 break;
             }
-            if gathered.load.requests == 0 {
-                gathered.from = found;
-            }
-            gathered.load.add(entry.body().len());
-            number = found + 1;
+            gathered.load.add(body.len());
+            number += 1;
             gathered.end = number;
         }
         gathered
+    }
+
+    /// What a segment with all that waits to be sent takes; up to `most`, unless the first request
+    /// alone takes more.
+    pub(super) fn unsent_bytes(&self, most: usize) -> usize {
+        let offered = if self.sent == self.offered { self.in_doubt.bytes } else { 0 };
+        let heads = REQUEST_HEAD_BYTES * (self.next - self.sent) as usize;
+        let first = self.entry(self.sent).map_or(0, |first| first.body().len());
+        let most = most.max(REQUEST_HEAD_BYTES + first);
+        SEGMENT_HEAD_BYTES + (heads + self.live.bytes - offered).min(most)
     }
 
     /// What was gathered is offered to the leader of `ballot`.
@@ -273,12 +295,12 @@ impl Pending {
     }
 
     /// A decree with request `number` was applied. Whether its caller still waits for that.
+    #[inline]
     pub(super) fn applied(&mut self, number: u64, ballot: Ballot) -> bool {
-        let waits = self.entry(number).is_some();
         let (in_doubt, offered_in) = (self.is_in_doubt(number), self.ballot);
+        let waits = self.kill(number);
         invariant!(A3OriginOrder, waits => in_doubt && offered_in == ballot);
         if waits {
-            self.kill(number);
             self.forget_dead();
         }
         // The leader takes the requests of an origin in order, and each leadership gets a prefix
@@ -372,22 +394,23 @@ impl Pending {
     }
 
     fn end(&mut self, number: u64, ended: Ended) {
-        self.kill(number);
+        let was_live = self.kill(number);
+        requires!(A1OneOutcome, was_live);
         self.ended.push_back((RequestId(number), ended));
     }
 
-    /// Takes a request off; its outcome is settled.
+    /// Takes a request off, its outcome is settled; `false` when it was settled before.
     #[inline]
-    fn kill(&mut self, number: u64) {
-        let in_doubt = self.is_in_doubt(number);
-        let entry = self.at(number);
-        let body = entry.body.take();
-        requires!(A1OneOutcome, body.is_some());
-        let bytes = body.map_or(0, |body| body.len());
-        self.live.remove(bytes);
-        if in_doubt {
-            self.in_doubt.remove(bytes);
+    fn kill(&mut self, number: u64) -> bool {
+        if number.wrapping_sub(self.oldest) >= self.next - self.oldest {
+            return false;
         }
+        let Some(body) = self.at(number).body.take() else { return false };
+        self.live.remove(body.len());
+        if self.is_in_doubt(number) {
+            self.in_doubt.remove(body.len());
+        }
+        true
     }
 
     /// Moves `oldest` over what has its outcome.

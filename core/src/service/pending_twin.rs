@@ -143,14 +143,17 @@ fn send(pending: &mut Pending, twin: &mut Twin, ballot: Ballot, most: usize) {
     if !twin.may_offer_in(ballot) {
         return;
     }
-    let mut count = 0;
-    let gathered = pending.gather(ballot, |_| {
-        count += 1;
-        count <= most
+    let mut taken = Vec::new();
+    let gathered = pending.gather(ballot, |number, _, _| {
+        let may_go = taken.len() < most;
+        if may_go {
+            taken.push(number);
+        }
+        may_go
     });
     let sent = twin.send(ballot, most);
+    assert_eq!(taken, sent);
     assert_eq!(gathered.load.requests, sent.len());
-    assert!(sent.first().is_none_or(|first| *first == gathered.from));
     assert!(sent.last().is_none_or(|last| last + 1 == gathered.end));
     pending.mark_gathered(&gathered, ballot);
 }
