@@ -141,6 +141,11 @@ pub struct Timeouts {
     pub resend: Duration,
     /// A leader whose oldest log write takes longer steps down (B4).
     pub disk_stall: Duration,
+    /// How long a leader keeps back the news that slots are decided, so that the next accept brings
+    /// it: a message less for each command of a lone client. At most a heartbeat; zero, the
+    /// default, tells at once. Whoever waits for the news is told at once in any case
+    /// ([`Replica::tell_promptly`](crate::Replica::tell_promptly)).
+    pub notice: Duration,
 }
 
 impl Default for Limits {
@@ -164,6 +169,7 @@ impl Default for Timeouts {
             step_down: Duration::from_millis(500),
             resend: Duration::from_millis(200),
             disk_stall: Duration::from_secs(2),
+            notice: Duration::ZERO,
         }
     }
 }
@@ -230,6 +236,9 @@ impl Timeouts {
         if self.election_jitter > Self::MAX {
             return Err(ConfigError::Timeout("election_jitter"));
         }
+        if self.notice > self.heartbeat {
+            return Err(ConfigError::Timeout("notice"));
+        }
         if self.election < self.heartbeat * 3 {
             return Err(ConfigError::Timeout("election"));
         }
@@ -294,6 +303,7 @@ mod tests {
         assert_eq!(broken(|c| c.timeouts.step_down = Duration::ZERO), timeout("step_down"));
         assert_eq!(broken(|c| c.timeouts.resend = Duration::ZERO), timeout("resend"));
         assert_eq!(broken(|c| c.timeouts.disk_stall = Duration::ZERO), timeout("disk_stall"));
+        assert_eq!(broken(|c| c.timeouts.notice = Duration::from_secs(1)), timeout("notice"));
         assert_eq!(broken(|c| c.timeouts.resend = Duration::MAX), timeout("resend"));
         let jitter = broken(|c| c.timeouts.election_jitter = Duration::MAX);
         assert_eq!(jitter, timeout("election_jitter"));

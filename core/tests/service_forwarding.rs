@@ -112,6 +112,27 @@ fn lost_forwards_are_sent_again() {
     assert_eq!(t.service(1).status().counters.offered_again, 0, "the leader stayed");
 }
 
+/// A leader that keeps back its notices tells the member whose request is decided at once, and the
+/// other one later.
+#[test]
+fn who_waits_for_a_request_does_not_wait_for_a_notice() {
+    let late = Duration::from_millis(40);
+    let mut t = Cluster::with(3, |config| {
+        ranked(config);
+        config.replica.timeouts.notice = late;
+    });
+    assert_eq!(t.elect().0, 0, "the first member leads");
+    t.run_until(|t| (0..3).all(|place| t.service(place).machine().decrees.len() == 1));
+    t.run_for(2 * late);
+    let before = t.now;
+    let id = t.submit(1, "1");
+    t.run_until(|t| t.is_applied(1, id));
+    assert!(t.now.since(before) < late, "{:?}", t.now.since(before));
+    assert!(t.journal(2).is_empty(), "nobody there waits");
+    t.run_for(2 * late);
+    assert_eq!(t.journal(2).concat(), "1");
+}
+
 /// One forward of six is lost; each of the others leaves a gap and is answered. All answers but the
 /// first come too late to tell anything.
 #[test]

@@ -40,6 +40,8 @@ stories! {
     a_leader_without_a_quorum_steps_down,
     a_nack_teaches_first_hand,
     a_notice_of_a_ballot_covers_only_what_was_accepted_in_it,
+    a_notice_waits_for_the_next_accept,
+    a_notice_does_not_wait_for_the_silent,
     a_promise_counts_once_all_its_parts_are_here,
     a_promise_reports_only_what_is_durable,
     a_promise_waits_for_disk,

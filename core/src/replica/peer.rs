@@ -41,6 +41,8 @@ pub(super) struct Progress {
     pub(super) acked: Slot,
     /// The `decided` that it was told last.
     pub(super) told: Slot,
+    /// Somebody there waits for everything below to be decided.
+    pub(super) waits_for: Slot,
     /// A message is owed even if there is nothing new: it may have lost the last one.
     pub(super) probe: bool,
     /// When `acked` moved last, or sending began again.

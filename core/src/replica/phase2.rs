@@ -9,8 +9,8 @@ use super::peer::Progress;
 use super::signs::Sign;
 use crate::contracts::{ensures, invariant, requires};
 use crate::{
-    Action, Ballot, Decree, Kind, MEMBERS_MAX, MemberIndex, Message, NodeSet, Proposal, Slot,
-    reached_by,
+    Action, Ballot, Decree, Instant, Kind, MEMBERS_MAX, MemberIndex, Message, NodeSet, Proposal,
+    Slot, reached_by,
 };
 
 /// The state of a leader; idle while there is no ballot.
@@ -24,6 +24,9 @@ pub(super) struct Phase2 {
     barrier: Slot,
     /// `decided` as this leader's own count has it (R4).
     counted: Slot,
+    /// When to tell what is decided to whoever no accept has told; `None` while nothing is kept
+    /// back.
+    tell_at: Option<Instant>,
 }
 
 /// One accept for everybody who is as far.
@@ -50,6 +53,10 @@ impl Phase2 {
         self.ballot.is_some() && decided.0 > self.barrier.0
     }
 
+    pub(super) const fn tell_at(&self) -> Option<Instant> {
+        self.tell_at
+    }
+
     pub(super) const fn first(&self) -> Slot {
         self.first
     }
@@ -64,7 +71,8 @@ impl<D: Decree> Replica<D> {
     pub(super) fn start_phase2(&mut self, ballot: Ballot, first: Slot, barrier: Slot) {
         requires!(R8OwnPromiseFirst, self.acceptor.promised_durably == ballot);
         self.signs.raise_all();
-        self.phase2 = Phase2 { ballot: Some(ballot), first, barrier, counted: first };
+        let counted = first;
+        self.phase2 = Phase2 { ballot: Some(ballot), first, barrier, counted, tell_at: None };
         for member in self.others() {
             self.peers[member.place()].progress = Progress {
                 sent: first,
@@ -177,6 +185,40 @@ impl<D: Decree> Replica<D> {
         self.decide(end);
     }
 
+    /// Whether a peer is to be told now what is decided, accept or none.
+    fn owes_notice(&self, progress: &Progress) -> bool {
+        let decided = self.learner.decided;
+        progress.told < decided
+            && (progress.told < progress.waits_for.min(decided)
+                || self.phase2.tell_at.is_none_or(|at| at <= self.now))
+    }
+
+    /// More is decided: the next accept brings the news, or a notice in a while.
+    pub(super) fn keep_back_notice(&mut self) {
+        let notice = self.config.timeouts.notice;
+        if !notice.is_zero() && self.phase2.ballot.is_some() && self.phase2.tell_at.is_none() {
+            self.phase2.tell_at = Some(self.now.after(notice));
+        }
+    }
+
+    /// What was kept back is told to whoever is heard; the others are told once they are.
+    pub(super) fn tell_now(&mut self) {
+        if self.accept_is_due().is_some() {
+            self.signs.raise(Sign::Accept);
+        } else {
+            self.phase2.tell_at = None;
+        }
+    }
+
+    /// Somebody at `member` waits for the slots below `end` to be decided: the member is told as
+    /// soon as they are, while this replica leads.
+    pub fn tell_promptly(&mut self, member: MemberIndex, end: Slot) {
+        if let Some(peer) = self.peers.get_mut(member.place()) {
+            peer.progress.waits_for = peer.progress.waits_for.max(end);
+            self.signs.raise(Sign::Accept);
+        }
+    }
+
     /// The lowest slot that can be sent as an accept.
     fn send_floor(&self) -> Slot {
         self.phase2.first.max(self.window.base())
@@ -187,7 +229,7 @@ impl<D: Decree> Replica<D> {
     fn outstanding(&self, member: MemberIndex) -> Option<(Slot, Slot)> {
         let progress = &self.peers[member.place()].progress;
         let from = progress.sent.max(self.send_floor());
-        let owes_word = progress.probe || progress.told < self.learner.decided;
+        let owes_word = progress.probe || self.owes_notice(progress);
         if (from >= self.window.end() && !owes_word) || !self.is_heard(member) {
             return None;
         }
@@ -224,6 +266,9 @@ impl<D: Decree> Replica<D> {
         let to_all = to == self.config.configuration.everyone().without(self.me);
         if to_all && sent.max(from) >= self.window.end() {
             self.signs.lower(Sign::Accept);
+        }
+        if to_all {
+            self.phase2.tell_at = None;
         }
         for member in to.iter() {
             let progress = &mut self.peers[member.place()].progress;

@@ -10,7 +10,7 @@ impl<D: Decree> Replica<D> {
     pub(super) fn run_timers(&mut self) {
         // A leader that has its barrier and a follower that has its leader wait for the tick.
         let is_settled = match self.phase2.ballot() {
-            Some(_) => !self.barrier_is_pending(),
+            Some(_) => !self.barrier_is_pending() && !self.must_tell(),
             None => self.phase1.ballot().is_none() && self.election.followed().is_some(),
         };
         if !is_settled || self.now >= self.election.next_beat {
@@ -29,6 +29,9 @@ impl<D: Decree> Replica<D> {
         }
         if self.phase2.ballot().is_some() {
             self.raise_barrier();
+            if self.must_tell() {
+                self.tell_now();
+            }
         } else if self.phase1.ballot().is_some() {
             // Room may have come since phase 1 was complete.
             self.try_to_lead();
@@ -52,7 +55,14 @@ impl<D: Decree> Replica<D> {
 
     pub(super) fn next_deadline(&self) -> Instant {
         let campaign = self.election.campaign_at().unwrap_or(Instant::NEVER);
-        self.election.next_beat.min(campaign)
+        let told = self.must_tell();
+        let tell = self.phase2.tell_at().filter(|_| !told).unwrap_or(Instant::NEVER);
+        self.election.next_beat.min(campaign).min(tell)
+    }
+
+    /// Whether the news of what is decided was kept back for long enough.
+    fn must_tell(&self) -> bool {
+        self.phase2.tell_at().is_some_and(|at| at <= self.now)
     }
 
     fn tick(&mut self) {

@@ -114,6 +114,11 @@ impl Intake {
         self.runs.iter().map(|(_, origin, run)| (*origin, run))
     }
 
+    /// Whose the oldest `count` runs are.
+    pub(super) fn members(&self, count: usize) -> impl Iterator<Item = MemberIndex> {
+        self.runs.iter().take(count).map(|(member, _, _)| *member)
+    }
+
     /// What segments with all that waits take; up to `most`, unless the first run alone takes more.
     pub(super) fn segment_bytes(&self, most: usize) -> usize {
         let segments = self.runs.iter().map(|(_, _, run)| SEGMENT_HEAD_BYTES + run.requests.len());

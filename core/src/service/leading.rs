@@ -70,6 +70,9 @@ impl<M: StateMachine> Service<M> {
         if let Some(own) = contents.own {
             self.pending.mark_gathered(&own, ballot);
         }
+        for member in self.intake.members(contents.runs) {
+            self.replica.tell_promptly(member, slot.next());
+        }
         self.intake.proposed(contents.runs);
         true
     }

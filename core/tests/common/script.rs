@@ -2,7 +2,7 @@
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `cluster nodes=3 [fresh] [window=] [run=] [writes=]` | starts it; `fresh` disks have not met |
+//! | `cluster nodes=3 [fresh] [window=] [run=] [writes=] [notice=]` | starts it; `fresh` disks have not met; a notice waits so many ms |
 //! | `campaign 1` | node 1's clock runs until it prepares a ballot; the others' clocks stand |
 //! | `elect 1` | the same, and on until nothing is under way; shows nothing |
 //! | `propose 1 x y` | one decree each, one drain |
@@ -24,6 +24,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use goldenscript::{Argument, Command, Context, Runner};
 use synod_core::{Boot, ClusterId, Config, Event, GroupId, Incarnation, NodeId, Slot};
@@ -128,9 +129,10 @@ impl Script {
     fn start(&mut self, args: &Args<'_>) -> Outcome {
         let nodes = args.key("nodes")?.unwrap_or(3);
         let (window, run) = (args.key("window")?, args.key("run")?);
-        let writes = args.key("writes")?;
+        let (writes, notice) = (args.key("writes")?, args.key("notice")?.unwrap_or(0));
         self.cluster = Cluster::with(nodes, !args.has("fresh"), |config: &mut Config| {
             config.timeouts.election_jitter = STILL;
+            config.timeouts.notice = Duration::from_millis(notice);
             config.limits.window = window.unwrap_or(config.limits.window);
             config.limits.run_slots_max = run.unwrap_or(config.limits.run_slots_max);
             config.limits.writes_in_flight_max =
