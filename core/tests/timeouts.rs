@@ -29,3 +29,21 @@ fn timeouts_change_at_run_time_or_not_at_all() {
     cluster.run(5000);
     assert!(cluster.leader().is_some_and(|next| next != first));
 }
+
+/// What is decided is told after `notice` at the latest, and the host is told when to come back.
+#[test]
+fn a_notice_that_is_kept_back_has_a_deadline() {
+    let mut cluster = Cluster::formed(3);
+    cluster.run(1500);
+    let leader = cluster.leader().expect("a leader");
+    let notice = Duration::from_millis(7);
+    let timeouts = Timeouts { notice, ..Timeouts::default() };
+    cluster.node(leader).replica.set_timeouts(timeouts).expect("sound");
+    cluster.run(20);
+    let decided = cluster.replica(leader).decided();
+    cluster.propose(leader, "x");
+    cluster.flush();
+    assert_eq!(cluster.replica(leader).decided(), decided.next());
+    let now = cluster.clock(leader);
+    assert_eq!(cluster.replica(leader).deadline(), now.after(notice));
+}

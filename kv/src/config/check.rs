@@ -140,6 +140,11 @@ fn tuning(numbers: &[(&'static str, u64)]) -> Result<Tuning, Mistake> {
             return Err(bad(key, &value.as_millis().to_string(), &allowed));
         }
     }
+    let notice = timeouts.notice;
+    if notice > heartbeat {
+        let allowed = format!("at most timeouts.heartbeat_ms, {heartbeat:?}");
+        return Err(bad("timeouts.notice_ms", &notice.as_millis().to_string(), &allowed));
+    }
     Ok(tuning)
 }
 

@@ -84,6 +84,9 @@ pub const NUMBERS: &[Number] = &[
     number("timeouts.disk_stall_ms", 1, HOUR_MS, "a log write of a leader", |t, ms| {
         t.timeouts.disk_stall = Duration::from_millis(ms);
     }),
+    number("timeouts.notice_ms", 0, HOUR_MS, "news of decided slots kept back", |t, ms| {
+        t.timeouts.notice = Duration::from_millis(ms);
+    }),
     number("timeouts.request_ms", 1, HOUR_MS, "until a request is given up", |t, ms| {
         t.service.request_timeout = Duration::from_millis(ms);
     }),

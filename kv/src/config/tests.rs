@@ -175,6 +175,8 @@ fn numbers_have_ranges() {
     }
     let text = mistake(|given| given.numbers = vec![("timeouts.heartbeat_ms", 200)]);
     says(&text, &["timeouts.election_ms", "three times"]);
+    let text = mistake(|given| given.numbers = vec![("timeouts.notice_ms", 51)]);
+    says(&text, &["timeouts.notice_ms", "at most timeouts.heartbeat_ms"]);
 }
 
 #[test]

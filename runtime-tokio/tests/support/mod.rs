@@ -200,6 +200,7 @@ const PATIENT: Timeouts = Timeouts {
     step_down: Duration::from_secs(3),
     resend: Duration::from_millis(200),
     disk_stall: Duration::from_secs(60),
+    notice: Duration::from_millis(1),
 };
 
 /// A directory that goes with its owner.

@@ -46,6 +46,10 @@ impl Options {
         };
         draw_more(&mut Prng::new(seed, "more options"), &mut options);
         draw_leaders(&mut Prng::new(seed, "leader options"), &mut options);
+        let notice = &mut Prng::new(seed, "notice");
+        if notice.chance(500_000) {
+            options.timeouts.notice = timeouts.heartbeat / notice.within(1, 50) as u32;
+        }
         options
     }
 }
@@ -115,6 +119,7 @@ fn draw_timeouts(prng: &mut Prng) -> Timeouts {
         step_down: ms(heartbeat * prng.within(4, 10)),
         resend: ms(heartbeat * prng.within(1, 6)),
         disk_stall: ms(election * prng.within(1, 4)),
+        notice: Duration::ZERO,
     }
 }
 
