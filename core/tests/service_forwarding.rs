@@ -120,10 +120,12 @@ fn who_waits_for_a_request_does_not_wait_for_a_notice() {
     let mut t = Cluster::with(3, |config| {
         ranked(config);
         config.replica.timeouts.notice = late;
+        // A beat of a member that lags would be answered at once.
+        config.replica.timeouts.heartbeat = 3 * late;
     });
     assert_eq!(t.elect().0, 0, "the first member leads");
     t.run_until(|t| (0..3).all(|place| t.service(place).machine().decrees.len() == 1));
-    t.run_for(2 * late);
+    t.run_for(7 * late);
     let before = t.now;
     let id = t.submit(1, "1");
     t.run_until(|t| t.is_applied(1, id));

@@ -108,8 +108,9 @@ impl<D: Decree> Replica<D> {
             let sent_at = self.election.round_sent_at(beat.round);
             let progress = &mut self.peers[from.place()].progress;
             progress.answered_at = sent_at.unwrap_or_default().max(progress.answered_at);
-            // It may have lost the last notice.
+            // It may have lost the last notice; the next one is not kept back.
             progress.told = progress.told.min(beat.decided);
+            progress.waits_for = self.window.end();
         }
     }
 
