@@ -8,7 +8,7 @@ impl<D: Decree> Replica<D> {
     /// Does what the clock asks for. Runs after every event.
     #[inline(always)]
     pub(super) fn run_timers(&mut self) {
-        // A leader that has its barrier and a follower that has its leader wait for the tick.
+        // A leader that has its barrier and whoever hears its leader wait for the tick.
         let is_settled = match self.phase2.ballot() {
             Some(_) => !self.barrier_is_pending() && !self.must_tell(),
             None => self.phase1.ballot().is_none() && self.election.followed().is_some(),
