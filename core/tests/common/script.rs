@@ -2,8 +2,8 @@
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `cluster nodes=3 [fresh] [window=] [run=] [writes=] [notice=]` | starts it; `fresh` disks have not met |
-//! | | `notice=` keeps notices back for so many ms |
+//! | `cluster nodes=3 [fresh] [window=] [run=] [writes=]` | starts it; `fresh` disks have not met |
+//! | `cluster notice=20` | notices are kept back for so many ms |
 //! | `campaign 1` | node 1's clock runs until it prepares a ballot; the others' clocks stand |
 //! | `elect 1` | the same, and on until nothing is under way; shows nothing |
 //! | `propose 1 x y` | one decree each, one drain |
