@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 use synod_core::record::Decoder;
+use synod_core::{Body, Slot};
 use synod_log::{Damage, Device, Fault, OpenError, SimDevice};
 
 use crate::prng::Prng;
@@ -47,6 +48,10 @@ struct Place {
     offset: u64,
     len: u64,
     durable_upto: u64,
+    /// It holds no more than promise and mark.
+    is_mark: bool,
+    /// The first slot in it.
+    slot: Option<Slot>,
 }
 
 /// A durable segment.
@@ -100,6 +105,68 @@ pub fn misread(device: &SimDevice, prng: &mut Prng) -> bool {
     };
     let stale = prng.chance(500_000) || other == here;
     device.misread(&chart.name, here.offset, here.len, (!stale).then_some(other.offset))
+}
+
+/// As [`misread`], where another record of the same length shows; of the records that begin with
+/// a slot below `decided`. Returns that slot.
+#[must_use]
+pub fn misread_slot(device: &SimDevice, decided: Slot, prng: &mut Prng) -> Option<Slot> {
+    let charts = charts(device);
+    let chart = charts.get(prng.below(charts.len() as u64) as usize)?;
+    let twins = chart.places.iter().flat_map(|here| {
+        let alike = |other: &&Place| other.len == here.len && *other != here && !other.is_mark;
+        let slot = here.slot.filter(|slot| *slot < decided);
+        let other = chart.places.iter().find(alike);
+        slot.zip(other).map(|(slot, other)| (slot, here, other))
+    });
+    let twins: Vec<(Slot, &Place, &Place)> = twins.collect();
+    let (slot, here, other) = twins.get(prng.below(twins.len() as u64) as usize)?;
+    let done = device.misread(&chart.name, here.offset, here.len, Some(other.offset));
+    done.then_some(*slot)
+}
+
+/// Whether a log in use says what it must say, so that damage can be told from a torn tail (R11).
+/// At most `lag` writes are in flight at any time; when the log `is_quiet`, all is proven.
+///
+/// # Errors
+/// What it does not say.
+pub fn audit(device: &SimDevice, lag: usize, is_quiet: bool) -> Result<(), String> {
+    let charts = charts(device);
+    for chart in &charts {
+        // What was handed out so many records ago was reported durable before this one.
+        for (old, new) in chart.places.iter().zip(chart.places.iter().skip(lag)) {
+            let end = old.position + old.len;
+            if new.durable_upto < end {
+                let Place { position, durable_upto, .. } = new;
+                return Err(format!(
+                    "the record at position {position} says that all below {durable_upto} was \
+                     durable then, but all below {end} was"
+                ));
+            }
+        }
+    }
+    let Some(last) = charts.last() else { return Ok(()) };
+    let run = word(&last.bytes, GENERATION_AT);
+    for (sealed, next) in charts.iter().zip(charts.iter().skip(1)) {
+        // What a crash undid in earlier runs, or came too early for, may stay so.
+        if word(&sealed.bytes, GENERATION_AT) != run {
+            continue;
+        }
+        let (start, end) = (word(&sealed.bytes, START_AT), word(&next.bytes, START_AT));
+        let (len, bytes) = (HEADER_BYTES + (end - start), device.contents(&sealed.name));
+        let is = bytes.map_or(0, |bytes| bytes.len() as u64);
+        if is != len {
+            return Err(format!("{} is sealed at {len} bytes and has {is}", sealed.name));
+        }
+    }
+    let body = last.places.iter().rfind(|place| !place.is_mark);
+    let proven = last.proven(&(0..0));
+    match body.map(|place| place.position + place.len).filter(|end| is_quiet && proven < *end) {
+        Some(end) => Err(format!(
+            "it is quiet, but nothing in it proves that all below {end} is durable, only {proven}"
+        )),
+        None => Ok(()),
+    }
 }
 
 impl Harmed {
@@ -267,7 +334,12 @@ fn places(bytes: &Bytes, sealed: Option<u64>) -> Vec<Place> {
             break;
         }
         let (len, durable_upto) = (found.len as u64, found.stamp.durable_upto);
-        places.push(Place { position, offset, len, durable_upto });
+        let (is_mark, slot) = match found.record.body {
+            Body::Mark => (true, None),
+            Body::Roster { .. } => (false, None),
+            Body::Accepted(run) | Body::Learned(run) => (false, run.first().map(|p| p.slot)),
+        };
+        places.push(Place { position, offset, len, durable_upto, is_mark, slot });
         offset += len;
     }
     places

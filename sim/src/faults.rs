@@ -47,6 +47,7 @@ impl World {
 
     /// Whether there was a process.
     fn end_process(&mut self, member: MemberIndex) -> bool {
+        self.audit(member);
         let node = &mut self.nodes[member.place()];
         let Some(process) = node.process.take() else { return false };
         node.machine = process.service.machine().reopened();

@@ -28,6 +28,7 @@
 
 pub mod app;
 pub mod atlas;
+mod audit;
 pub mod checkers;
 pub mod clock;
 pub mod coverage;

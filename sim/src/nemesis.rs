@@ -170,10 +170,7 @@ impl Nemesis {
                 world.fill_disk(member, true);
                 Some(End::Room(member))
             }
-            Fault::Misread => {
-                world.misread(member);
-                None
-            }
+            Fault::Misread => self.misread(world, member),
             Fault::ExchangeDisks => self.exchange_disks(world, member),
             Fault::BitRot => self.harm(world, member, Harm::Rot),
             Fault::LostWrite => self.harm(world, member, Harm::LostWrite),
@@ -279,6 +276,16 @@ impl Nemesis {
         for (one, other) in std::mem::take(&mut self.exchanged) {
             world.exchange_disks(one, other);
         }
+    }
+
+    /// A record shows in the place of another, to whoever reads next or to a reader at once.
+    fn misread(&mut self, world: &mut World, member: MemberIndex) -> Option<End> {
+        if self.leaders.chance(500_000) {
+            world.probe_reader(member, &mut self.leaders);
+        } else {
+            world.misread(member);
+        }
+        None
     }
 
     /// Damages a disk at rest, and now and then one that is in use.

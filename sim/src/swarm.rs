@@ -197,6 +197,9 @@ impl Run {
 
     /// The run is over: what its clients heard is judged as a whole.
     fn judge(&mut self) {
+        for member in self.world.members() {
+            self.world.audit(member);
+        }
         if self.world.violation().is_some() {
             return;
         }

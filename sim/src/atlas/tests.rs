@@ -20,8 +20,12 @@ fn open(device: &SimDevice) -> Result<FileLog<SimDevice>, OpenError> {
     FileLog::open(device.clone(), identity, config, Incarnation(9)).map(|(log, _)| log)
 }
 
-/// A log of so many slots, each synced before the next is written.
+/// A log of so many slots, each synced before the next is written, and then the power fails.
 fn log(slots: u64) -> SimDevice {
+    filled(slots).power_cut(Keep::Nothing)
+}
+
+fn filled(slots: u64) -> SimDevice {
     let device = SimDevice::new(512);
     let mut log = open(&device).expect("a new log");
     for slot in 0..slots {
@@ -34,8 +38,7 @@ fn log(slots: u64) -> SimDevice {
         let ticket = log.write().expect("written").expect("one record");
         log.sync(ticket).expect("synced");
     }
-    drop(log);
-    device.power_cut(Keep::Nothing)
+    device
 }
 
 #[test]
@@ -113,4 +116,63 @@ fn a_misread_keeps_a_log_shut_once() {
         assert_eq!(log.reader().retained(), Slot(0));
     }
     assert!(struck > 30, "{struck}");
+}
+
+#[test]
+fn a_log_that_says_too_little_is_noticed() {
+    let whole = filled(40);
+    audit(&whole, 1, false).expect("each record says that the one before is durable");
+    assert!(audit(&whole, 1, true).is_err(), "nothing proves the last record");
+    let sealed = charts(&whole).into_iter().find(|chart| chart.sealed.is_some()).expect("sealed");
+    let longer = sealed.bytes.iter().copied().chain([0; 100]).collect::<Vec<u8>>();
+    whole.put(&sealed.name, &longer);
+    assert!(audit(&whole, 1, false).is_err(), "the sealed segment is not cut");
+
+    let device = SimDevice::new(512);
+    let mut log = open(&device).expect("a new log");
+    let write = |log: &mut FileLog<SimDevice>, id, syncs| {
+        let ballot = Ballot { round: 1, node: NodeId(1) };
+        let run = [Proposal { slot: Slot(id), ballot, decree: Kind::Noop }];
+        let body = Body::Accepted(&run);
+        log.stage(WriteId(id), Record { promised: ballot, decided: Slot(0), body })
+            .expect("staged");
+        let ticket = log.write().expect("written").expect("one record");
+        if syncs {
+            log.sync(ticket).expect("synced");
+        }
+    };
+    for (id, syncs) in [(1, true), (2, false), (3, false), (4, true), (5, true)] {
+        write(&mut log, id, syncs);
+    }
+    audit(&device, 3, false).expect("two were not durable when the fourth was written");
+    assert!(audit(&device, 2, false).is_err(), "not more than one could be");
+    log.settle().expect("settled");
+    audit(&device, 3, true).expect("a mark proves the last record");
+}
+
+#[test]
+fn a_record_in_the_place_of_another_shows_once() {
+    let mut found = 0;
+    for seed in 0..40 {
+        let device = log(12);
+        let mut log = open(&device).expect("sound");
+        let ballot = Ballot { round: 1, node: NodeId(1) };
+        for id in 1..=4 {
+            let run = [Proposal { slot: Slot(11 + id), ballot, decree: Kind::Noop }];
+            let body = Body::Accepted(&run);
+            let record = Record { promised: ballot, decided: Slot(11 + id), body };
+            log.stage(WriteId(id), record).expect("staged");
+            let ticket = log.write().expect("written").expect("one record");
+            log.sync(ticket).expect("synced");
+        }
+        let drawn = misread_slot(&device, Slot(14), &mut Prng::new(seed, "atlas"));
+        let Some(slot) = drawn else { continue };
+        assert!(slot < Slot(14), "{slot}");
+        let most = synod_log::Most { slots: 1, bytes: 1000 };
+        let mut reader = log.reader();
+        reader.read(slot, slot.next(), most).expect_err("another record shows");
+        reader.read(slot, slot.next(), most).expect("only once");
+        found += 1;
+    }
+    assert!(found > 10, "{found}");
 }

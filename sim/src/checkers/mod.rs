@@ -18,6 +18,7 @@ pub mod outcomes;
 pub mod patience;
 pub mod promises;
 pub mod proposals;
+pub mod quiet;
 pub mod recovery;
 pub mod reigns;
 pub mod validity;
@@ -56,6 +57,7 @@ pub struct Checkers {
     patience: patience::Patience,
     reigns: reigns::Reigns,
     notices: notices::Notices,
+    quiet: quiet::Quiet,
     limits: Limits,
     /// By member: the time that its host told it last.
     clocks: Vec<Instant>,
@@ -107,6 +109,7 @@ impl Checkers {
             patience: patience::Patience::new(members, timeouts.election),
             reigns: reigns::Reigns::new(members, quorums, timeouts),
             notices: notices::Notices::new(members.len()),
+            quiet: quiet::Quiet::new(members.len(), timeouts.heartbeat),
             limits,
             clocks: vec![Instant::ZERO; members.len()],
         }
@@ -116,6 +119,12 @@ impl Checkers {
     #[must_use]
     pub const fn images(&self) -> &Images {
         &self.images
+    }
+
+    /// Whether nothing was written at `node` for a while, which was awake.
+    #[must_use]
+    pub fn is_quiet(&self, node: MemberIndex) -> bool {
+        self.quiet.is(node)
     }
 
     /// The requests.
@@ -153,6 +162,7 @@ impl Checkers {
         self.campaigns.on_start(node);
         self.patience.on_start(node, recovered.promised);
         self.reigns.on_start(node);
+        self.quiet.on_noise(node);
         self.monotonic.on_start(node, applied);
         Ok(())
     }
@@ -178,6 +188,7 @@ impl Checkers {
         self.campaigns.on_promised(now, node, record.promised)?;
         self.patience.on_promised(now, node, record.promised)?;
         self.reigns.on_persist(now, node, id);
+        self.quiet.on_noise(node);
         if let Body::Accepted(run) = record.body {
             self.reigns.on_proposed(node, run);
         }
@@ -190,7 +201,10 @@ impl Checkers {
     /// The violation found.
     pub fn on_persisted(&mut self, node: MemberIndex, upto: WriteId) -> Checked {
         self.reigns.on_persisted(node, upto);
-        self.images.on_persisted(node, upto)
+        self.images.on_persisted(node, upto)?;
+        let in_flight = self.images.in_flight(node);
+        self.quiet.on_persisted(self.clocks[node.place()], node, in_flight);
+        Ok(())
     }
 
     /// A message leaves.
@@ -216,6 +230,7 @@ impl Checkers {
                 let now = self.clocks[node.place()];
                 self.patience.on_beat_sent(now, node, beat)?;
                 self.reigns.on_beat_sent(now, node, beat)?;
+                self.quiet.on_beat_sent(now, node);
             }
             Message::Promise { .. }
             | Message::Accepted { .. }
