@@ -8,6 +8,7 @@ use synod_core::{Event, Header, MemberIndex, NodeSet, PeerMisbehaved};
 use crate::checkers::images::hash;
 use crate::checkers::{Caller, Taken};
 use crate::kinds::MessageKind;
+use crate::meter::Part;
 use crate::network::{Envelope, Made};
 use crate::node::Process;
 use crate::strangers::{Standpoint, no_effect};
@@ -28,7 +29,8 @@ impl World {
         let bytes = if envelope.made.is_honest() { 0 } else { hash(&envelope.frame) };
         let detail = envelope.number ^ bytes;
         self.trace.tell(self.now, member, "gets", detail, || Told::came(envelope));
-        let decoded = match decoder.decode(&envelope.frame) {
+        let frame = &envelope.frame;
+        let decoded = match self.meter.during(Part::Network, move || decoder.decode(frame)) {
             Ok(decoded) => decoded,
             Err(error) => {
                 check!(
@@ -54,12 +56,14 @@ impl World {
             Payload::Replica(message) => Taken::of(message),
             Payload::Service(_) => None,
         };
+        let outer = self.meter.enter(Part::Core);
         let taken = match payload {
             Payload::Replica(message) => {
                 service.handle(*told, Input::Replica(Event::Received { header, message }))
             }
             Payload::Service(message) => service.handle(*told, Input::Service { header, message }),
         };
+        self.meter.enter(outer);
         if let (Ok(()), Some(what)) = (taken, looked_at) {
             self.checkers.on_taken(member, envelope.from, &what);
         }
@@ -70,20 +74,28 @@ impl World {
             }
             return no_effect(envelope, stranger, &taken, &before, &Standpoint::of(service));
         }
-        if let Err(fault) = taken {
-            self.stats.blamed += 1;
-            self.trace.tell(self.now, member, "blames", envelope.number, || {
-                let text = format!("{}: {fault}", Told::came(envelope).text);
-                Told { text, ..Told::came(envelope) }
-            });
-            let late = self.is_late(&fault, envelope.from);
-            check!(
-                Contract,
-                late || !envelope.made.is_honest(),
-                "member {} blames the honest {envelope}: {fault}",
-                member.0
-            );
-        }
+        taken.or_else(|fault| self.blame(member, envelope, &fault))
+    }
+
+    /// A member refuses a message: it has to have a reason.
+    fn blame(
+        &mut self,
+        member: MemberIndex,
+        envelope: &Envelope,
+        fault: &PeerMisbehaved,
+    ) -> Checked {
+        self.stats.blamed += 1;
+        self.trace.tell(self.now, member, "blames", envelope.number, || {
+            let text = format!("{}: {fault}", Told::came(envelope).text);
+            Told { text, ..Told::came(envelope) }
+        });
+        let late = self.is_late(fault, envelope.from);
+        check!(
+            Contract,
+            late || !envelope.made.is_honest(),
+            "member {} blames the honest {envelope}: {fault}",
+            member.0
+        );
         Ok(())
     }
 
@@ -121,6 +133,7 @@ impl World {
         to: NodeSet,
         payload: &Payload<'_>,
     ) -> Checked {
+        let outer = self.meter.enter(Part::Checkers);
         match payload {
             Payload::Replica(message) => {
                 self.checkers.on_send(member, header.boot, to, message)?;
@@ -131,6 +144,7 @@ impl World {
                 self.checkers.on_service_send(by, to, message)?;
             }
         }
+        self.meter.enter(Part::Network);
         let kind = MessageKind::of(payload);
         let mut frame = BytesMut::new();
         wire::encode_with(crc32c::crc32c_append, header, payload, &mut frame);
@@ -155,6 +169,7 @@ impl World {
         if let Some((stranger, header)) = self.network.stranger(header) {
             self.send_as_stranger(member, to, payload, stranger, &header);
         }
+        self.meter.enter(outer);
         self.post_arrivals();
         Ok(())
     }

@@ -37,6 +37,7 @@ mod faults;
 mod frames;
 pub mod kinds;
 pub mod machine;
+pub mod meter;
 pub mod mischief;
 pub mod near;
 pub mod nemesis;

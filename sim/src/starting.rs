@@ -7,6 +7,7 @@ use synod_log::{DeviceFault, Keep, OpenError, Operation};
 
 use crate::atlas::Harmed;
 use crate::clock::Moment;
+use crate::meter::Part;
 use crate::mischief::Cause;
 use crate::node::Process;
 use crate::violation::{Checked, Property, Violation, check};
@@ -56,7 +57,10 @@ impl World {
         }
         self.trouble_start(member);
         let node = &mut self.nodes[member.place()];
-        let recovered = match node.disk.recover() {
+        let outer = self.meter.enter(Part::Log);
+        let recovered = node.disk.recover();
+        self.meter.enter(outer);
+        let recovered = match recovered {
             Ok(recovered) => recovered,
             Err(error) => return self.on_refusal(member, &error),
         };

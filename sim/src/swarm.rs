@@ -13,6 +13,7 @@ use crate::app::{Application, Tally};
 use crate::checkers::{Heard, RequestKey};
 use crate::clock::{Moment, nanos};
 use crate::coverage::Coverage;
+use crate::meter::{Part, Shares};
 use crate::mischief::Strikes;
 use crate::nemesis::{End, Nemesis};
 use crate::network::Counts;
@@ -53,6 +54,8 @@ pub struct Report {
     pub chosen: Slot,
     /// The hash of everything that happened.
     pub hash: u64,
+    /// Where the time went, when it was measured.
+    pub shares: Shares,
     /// The ids of the members, as ballots name them.
     pub ids: Vec<NodeId>,
     /// What happened, when it was asked for.
@@ -175,7 +178,10 @@ impl Run {
                 self.world.fail(Violation::new(Property::Bounds, story));
                 return;
             }
-            if let Err(violation) = self.fleet.listen(&mut self.world) {
+            let outer = self.world.meter.enter(Part::Clients);
+            let heard = self.fleet.listen(&mut self.world);
+            self.world.meter.enter(outer);
+            if let Err(violation) = heard {
                 self.world.fail(violation);
                 return;
             }
@@ -203,11 +209,14 @@ impl Run {
         if self.world.violation().is_some() {
             return;
         }
+        let outer = self.world.meter.enter(Part::Checkers);
         let alone = self.world.node(MemberIndex(0)).machine.fresh();
         let judged = self.world.checkers().on_end(alone).and_then(|replayed| {
             self.fleet.tally_mut().replayed += replayed;
+            self.world.meter.enter(Part::Clients);
             self.fleet.judge()
         });
+        self.world.meter.enter(outer);
         if let Err(violation) = judged {
             self.world.fail(violation);
         }
@@ -221,6 +230,7 @@ impl Run {
             stats: *world.stats(),
             is_beyond: world.is_beyond,
             coverage: world.coverage(),
+            shares: world.meter.shares(),
             network: world.network().counts(),
             struck: world.struck(),
             tally: *self.fleet.tally(),
@@ -238,7 +248,9 @@ impl Run {
         if self.phase != Phase::Faults {
             return;
         }
+        let outer = self.world.meter.enter(Part::Clients);
         let next = self.fleet.burst(&mut self.world);
+        self.world.meter.enter(outer);
         self.world.tell(next, CLIENT);
     }
 

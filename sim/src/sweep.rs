@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::app::Tally;
 use crate::coverage::Coverage;
+use crate::meter::Shares;
 use crate::mischief::{Cause, Strikes};
 use crate::options::Options;
 use crate::plan::Plan;
@@ -91,6 +92,8 @@ pub struct Summary {
     pub happened: Strikes,
     /// Which of them happened in which phase of the cluster.
     pub coverage: Coverage,
+    /// Where the time went, when that was measured.
+    pub shares: Shares,
     /// The time of processors that it took, over all threads, where the system tells.
     pub busy: Duration,
 }
@@ -153,6 +156,7 @@ impl Summary {
         self.damaged += report.network.damaged;
         self.happened = self.happened.and(&report.happened);
         self.coverage.add(&report.coverage);
+        self.shares.add(&report.shares);
         for (sum, count) in self.outcomes.iter_mut().zip(report.stats.outcomes) {
             *sum += count;
         }
@@ -269,6 +273,9 @@ impl fmt::Display for Summary {
             "messages          {:>12} sent, {} lost, {} doubled, {} damaged",
             self.sent, self.lost, self.doubled, self.damaged
         )?;
+        if !self.shares.is_empty() {
+            write!(f, "\ntime goes to      {}", self.shares)?;
+        }
         write!(f, "\nfaults           ")?;
         for cause in Cause::all().filter(|cause| !matches!(cause, Cause::Burst | Cause::Ask)) {
             write!(f, " {cause} {}", self.happened.of(cause))?;

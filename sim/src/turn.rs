@@ -1,13 +1,18 @@
 //! One turn of a process: take in everything that is ready, then pull every output. This is the
 //! loop that every host has, with a fault possible at each step of it.
 
+use bytes::Bytes;
 use synod_core::service::{Input, Outcome, Output, Request};
 use synod_core::wire::Payload;
-use synod_core::{Ballot, Event, Header, MemberIndex, Message, NodeSet, PeerMisbehaved, Standing};
+use synod_core::{
+    Ballot, Event, Header, Instant, MemberIndex, Message, NodeSet, PeerMisbehaved, Record,
+    Standing, WriteId,
+};
 
 use crate::app::{self, Answer, AnyReply, Ending};
 use crate::checkers::{Caller, Cursors, Heard, RequestKey};
 use crate::machine::Machine;
+use crate::meter::Part;
 use crate::mischief::{Cause, Gate};
 use crate::node::{Item, Process, Read};
 use crate::options::DiskOptions;
@@ -85,6 +90,14 @@ impl World {
         Ok(())
     }
 
+    /// Hands an event of the host to the service, which takes it.
+    fn hand_in(&mut self, process: &mut Process, told: Instant, input: Input<'_>) -> Checked {
+        let outer = self.meter.enter(Part::Core);
+        let taken = process.service.handle(told, input);
+        self.meter.enter(outer);
+        own(taken)
+    }
+
     fn take_in(&mut self, member: MemberIndex, process: &mut Process, item: Item) -> Checked {
         let told = process.told;
         match item {
@@ -93,33 +106,35 @@ impl World {
                 self.trace.tell(self.now, member, "synced", upto.0, || {
                     Told::from(format!("w{}", upto.0)).write(upto.0)
                 });
+                let outer = self.meter.enter(Part::Checkers);
                 self.checkers.on_persisted(member, upto)?;
+                self.meter.enter(outer);
                 let event = Event::Persisted { upto };
-                own(process.service.handle(told, Input::Replica(event)))?;
+                self.hand_in(process, told, Input::Replica(event))?;
             }
             Item::SyncFailed => {
                 self.trace.note(self.now, member, "eio", 0, String::new);
                 process.log_failed = true;
-                own(process.service.handle(told, Input::Replica(Event::PersistFailed)))?;
+                self.hand_in(process, told, Input::Replica(Event::PersistFailed))?;
             }
             Item::Read(read) => return self.take_read(member, process, read),
             Item::Submit(request) => self.take_submit(member, process, request),
             Item::PeerUp(peer) => {
                 let peer = self.nodes[peer.place()].id;
                 let event = Event::PeerUp { peer };
-                own(process.service.handle(told, Input::Replica(event)))?;
+                self.hand_in(process, told, Input::Replica(event))?;
             }
             Item::PeerDown(peer) => {
                 self.checkers.on_peer_down(member, peer);
                 let peer = self.nodes[peer.place()].id;
                 let event = Event::PeerDown { peer };
-                own(process.service.handle(told, Input::Replica(event)))?;
+                self.hand_in(process, told, Input::Replica(event))?;
             }
             Item::ShutDown => {
                 process.shutting_down = true;
                 process.service.shut_down(told);
             }
-            Item::Deadline => own(process.service.handle(told, Input::Replica(DEADLINE)))?,
+            Item::Deadline => self.hand_in(process, told, Input::Replica(DEADLINE))?,
         }
         Ok(())
     }
@@ -128,7 +143,10 @@ impl World {
     fn take_submit(&mut self, member: MemberIndex, process: &mut Process, request: Request) {
         let asked = request.clone();
         let key = RequestKey::of(&asked.body);
-        match process.service.submit(process.told, request) {
+        let outer = self.meter.enter(Part::Core);
+        let submitted = process.service.submit(process.told, request);
+        self.meter.enter(outer);
+        match submitted {
             Ok(id) => {
                 self.checkers.on_demand(&asked);
                 process.taken += 1;
@@ -164,7 +182,9 @@ impl World {
         };
         let fails = self.trouble_read(member);
         let node = &mut self.nodes[member.place()];
+        let outer = self.meter.enter(Part::Log);
         let read_back = node.disk.read(from, end);
+        self.meter.enter(outer);
         check!(
             Recovery,
             read_back.is_ok() || process.log_failed || fails || node.trouble.is_felt(),
@@ -183,14 +203,14 @@ impl World {
             process.log_failed = true;
             self.restart_later(member);
             let failed = Event::PersistFailed;
-            return own(process.service.handle(process.told, Input::Replica(failed)));
+            return self.hand_in(process, process.told, Input::Replica(failed));
         }
         let run = read_back.unwrap_or_default();
         let Read::CatchUp { to, decided, .. } = read else {
             if run.is_empty() {
                 return Ok(());
             }
-            return own(process.service.handle(process.told, Input::ReadBack { chosen: &run }));
+            return self.hand_in(process, process.told, Input::ReadBack { chosen: &run });
         };
         let end = from.plus(run.len() as u64);
         if !run.is_empty() {
@@ -200,7 +220,7 @@ impl World {
             self.transmit(member, process, to, &Payload::Replica(message))?;
         }
         let event = Event::CaughtUp { to, end };
-        own(process.service.handle(process.told, Input::Replica(event)))
+        self.hand_in(process, process.told, Input::Replica(event))
     }
 
     /// Sometimes the device gets in the way of a read. Whether the read may fail then.
@@ -248,7 +268,9 @@ impl World {
         let mut pulled = 0;
         // The outputs borrow the service, so what else a turn needs is taken out first.
         let header = process.header;
-        while let Some(output) = process.service.poll() {
+        loop {
+            let service = &mut process.service;
+            let Some(output) = self.meter.during(Part::Core, move || service.poll()) else { break };
             pulled += 1;
             check!(
                 Bounds,
@@ -257,23 +279,7 @@ impl World {
                 member.0
             );
             match output {
-                Output::Persist { id, record } => {
-                    self.trace
-                        .tell(self.now, member, "write", id.0, || Told::written(id.0, &record));
-                    self.checkers.on_persist(member, id, &record)?;
-                    let staged = self.nodes[member.place()].disk.stage(id, record);
-                    let refused = matches!(
-                        staged,
-                        Err(LogError::TooLarge { .. } | LogError::OutOfOrder { .. })
-                    );
-                    check!(
-                        Contract,
-                        !refused,
-                        "the log of member {} does not take w{}: {staged:?}",
-                        member.0,
-                        id.0
-                    );
-                }
+                Output::Persist { id, record } => self.persist(member, id, record)?,
                 Output::Send { to, payload } => {
                     self.send(member, &header, to, &payload)?;
                 }
@@ -311,6 +317,26 @@ impl World {
         Ok(after)
     }
 
+    /// A record goes to the log.
+    fn persist(&mut self, member: MemberIndex, id: WriteId, record: Record<'_, Bytes>) -> Checked {
+        self.trace.tell(self.now, member, "write", id.0, || Told::written(id.0, &record));
+        let outer = self.meter.enter(Part::Checkers);
+        self.checkers.on_persist(member, id, &record)?;
+        self.meter.enter(outer);
+        let disk = &mut self.nodes[member.place()].disk;
+        let staged = self.meter.during(Part::Log, || disk.stage(id, record));
+        let refused =
+            matches!(staged, Err(LogError::TooLarge { .. } | LogError::OutOfOrder { .. }));
+        check!(
+            Contract,
+            !refused,
+            "the log of member {} does not take w{}: {staged:?}",
+            member.0,
+            id.0
+        );
+        Ok(())
+    }
+
     /// A member tells who leads. Whoever hands nothing on tells of the lost leadership only when
     /// all requests have their outcome (A11); `open` is one that has none.
     fn hear_leader(
@@ -342,6 +368,7 @@ impl World {
     /// Tells the checkers what the state machine applied.
     fn hear_applied(&mut self, member: MemberIndex, process: &mut Process) -> Checked {
         let machine = process.service.machine_mut();
+        let outer = self.meter.enter(Part::Checkers);
         machine.take_journal(&mut self.journal.0, &mut self.journal.1);
         for applied in &self.journal.0 {
             self.trace.tell(self.now, member, "applies", applied.reply, || Told::applied(applied));
@@ -350,6 +377,7 @@ impl World {
         for sealed in &self.journal.1 {
             self.checkers.on_sealed(member, sealed)?;
         }
+        self.meter.enter(outer);
         let broken = machine.broken();
         check!(
             Invariant,
@@ -392,7 +420,9 @@ impl World {
             })
             .request(key)
         });
+        let outer = self.meter.enter(Part::Checkers);
         self.checkers.on_outcome(key, heard)?;
+        self.meter.enter(outer);
         let Some(answers) = &mut self.answers else { return Ok(()) };
         let ending = match (outcome, reply) {
             (Outcome::Applied { .. }, Some(reply)) => Ending::Applied(reply),
@@ -417,7 +447,9 @@ impl World {
             delivered: replica.delivered(),
             applied: replica.applied(),
         };
+        let outer = self.meter.enter(Part::Checkers);
         self.checkers.on_turn(member, cursors)?;
+        self.meter.enter(outer);
         if cursors.decided > process.decided {
             let from = std::mem::replace(&mut process.decided, cursors.decided);
             self.trace.tell(self.now, member, "decides", cursors.decided.0, || {
@@ -425,9 +457,12 @@ impl World {
             });
         }
         self.trouble_write(member);
+        let outer = self.meter.enter(Part::Log);
         let node = &mut self.nodes[member.place()];
         let life = node.life;
-        let ticket = match node.disk.write() {
+        let written = node.disk.write();
+        self.meter.enter(outer);
+        let ticket = match written {
             Ok(Some(ticket)) => ticket,
             Ok(None) => return Ok(()),
             Err(_) => {

@@ -16,6 +16,7 @@ use crate::clock::{Clock, Moment};
 use crate::coverage::{Coverage, Phase};
 use crate::disk::Disk;
 use crate::machine::{Ledger, Machine};
+use crate::meter::{Meter, Part};
 use crate::mischief::{Cause, Gate, Strikes};
 use crate::network::{Change, Envelope, Network};
 use crate::node::{Item, Node, Process, Read};
@@ -82,6 +83,7 @@ pub struct World {
     pub(crate) network: Network,
     pub(crate) checkers: Checkers,
     pub(crate) trace: Trace,
+    pub(crate) meter: Meter,
     pub(crate) stats: Stats,
     pub(crate) process_prng: Prng,
     pub(crate) disk_prng: Prng,
@@ -167,6 +169,7 @@ impl World {
                 .watched(lines != Lines::None),
             checkers: Checkers::new(&ids, options.quorums, options.limits, options.timeouts),
             trace: Trace::new(lines, &ids),
+            meter: Meter::new(),
             stats: Stats::default(),
             process_prng: Prng::new(options.seed, "process"),
             disk_prng: Prng::new(options.seed, "disk"),
@@ -468,12 +471,14 @@ impl World {
             self.restart_later(member);
         }
         let node = &mut self.nodes[member.place()];
+        let outer = self.meter.enter(Part::Log);
         let synced = node.disk.sync(ticket);
         let idle = node.process.as_ref().is_some_and(|process| process.sync_at <= self.now);
         let settled = match synced {
             Ok(_) if idle && self.disk_prng.chance(settle_ppm) => node.disk.settle(),
             Ok(_) | Err(_) => Ok(()),
         };
+        self.meter.enter(outer);
         let item = match synced.and_then(|upto| settled.map(|()| upto)) {
             Ok(upto) => Item::Synced(upto),
             Err(_) => Item::SyncFailed,

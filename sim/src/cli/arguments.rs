@@ -27,7 +27,7 @@ pub(crate) struct Command {
 /// A flag, its value if it has one, and what it does.
 struct Flag(&'static str, &'static str, &'static str);
 
-static FLAGS: [Flag; 21] = [
+static FLAGS: [Flag; 22] = [
     Flag("--seeds", "A..B", "the seeds A to B - 1"),
     Flag("--seed", "N", "this seed"),
     Flag("--plan", "FILE", "this plan, as `shrink` writes it"),
@@ -47,6 +47,7 @@ static FLAGS: [Flag; 21] = [
     Flag("--transcript", "", "writes down what happened, messages as arrows"),
     Flag("--beats", "", "heartbeats too, in the transcript"),
     Flag("--check", "", "runs twice and compares the state after every step"),
+    Flag("--parts", "", "measures where the time goes, which takes time itself"),
     Flag("--quiet", "", "tells no progress"),
     Flag("--shrink", "", "makes the run small first"),
 ];

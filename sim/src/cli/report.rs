@@ -9,7 +9,7 @@ use synod_sim::plan::Plan;
 use synod_sim::shrink::{self, Budget};
 use synod_sim::sweep::{Failure, Goal, Sweep};
 use synod_sim::trace::Lines;
-use synod_sim::{picture, story, swarm};
+use synod_sim::{meter, picture, story, swarm};
 
 use super::arguments::{Arguments, Command};
 use super::progress::Progress;
@@ -29,6 +29,7 @@ pub(crate) const COMMAND: Command = Command {
         "--withhold",
         "--jobs",
         "--out",
+        "--parts",
         "--quiet",
     ],
     notes: "Ten minutes, unless something else is said. The report is Markdown: report.md, or the \
@@ -50,6 +51,9 @@ fn report(arguments: &Arguments) -> Outcome {
     let path = arguments.out(|| "report.md".into());
     // A folder that is not there is better known before the sweep than after it.
     fs::write(&path, "").map_err(|error| format!("{}: {error}", path.display()))?;
+    if arguments.has("--parts") {
+        meter::measure();
+    }
     let progress = Progress::new(sweep.goal.clone(), arguments.has("--quiet"));
     let summary = sweep.run(&|done, failed, _| progress.tell(done, failed));
     let speed = summary.speed(progress.elapsed());

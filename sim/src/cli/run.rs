@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use synod_sim::meter;
 use synod_sim::plan::Plan;
 use synod_sim::sweep::{self, Failure, Goal, Sweep};
 
@@ -23,6 +24,7 @@ pub(crate) const COMMAND: Command = Command {
         "--withhold",
         "--jobs",
         "--fail-fast",
+        "--parts",
         "--quiet",
     ],
     notes: "Runs `--seeds A..B`, or for as long as `--minutes` or `--seconds` say, from the seed \
@@ -40,6 +42,9 @@ fn run(arguments: &Arguments) -> Outcome {
     };
     if let Goal::Time { from, lasts } = &sweep.goal {
         say!("seeds from {from} on, for {} s", lasts.as_secs());
+    }
+    if arguments.has("--parts") {
+        meter::measure();
     }
     let progress = Progress::new(sweep.goal.clone(), arguments.has("--quiet"));
     let summary = sweep.run(&|done, failed, failure| {
