@@ -65,6 +65,41 @@ fn own_and_forwarded_requests_share_decrees() {
     }
 }
 
+/// Whoever waits alone gets whole decrees.
+#[test]
+fn requests_of_one_member_alone_fill_decrees() {
+    let mut t = cluster(|config| {
+        config.limits.batch_requests_max = 4;
+        config.limits.pipeline = 1;
+    });
+    t.submit(0, "first");
+    for number in 0..16 {
+        t.submit(0, &format!("own {number}"));
+    }
+    t.run_until(|t| t.journal(0).len() == 17);
+    assert_eq!(t.service(0).machine().sizes(), [1, 4, 4, 4, 4]);
+}
+
+/// Requests that want a decree of their own take turns, so that nobody's wait for all of another's.
+#[test]
+fn exclusive_requests_of_two_members_take_turns() {
+    let mut t = cluster(|config| config.limits.pipeline = 1);
+    t.fate = Box::new(|packet| if packet.name == "2a" { Fate::Hold } else { Fate::Pass });
+    t.submit(0, "first");
+    for _ in 0..4 {
+        for (place, text) in [(0, "own"), (1, "forwarded")] {
+            let request = Request { exclusive: true, ..Request::new(text.into()) };
+            t.offer(place, request).expect("there is room");
+            t.drain(place);
+        }
+    }
+    t.run_for(std::time::Duration::from_millis(20));
+    t.release();
+    t.run_until(|t| t.journal(0).len() == 9);
+    let turns: Vec<String> = t.journal(0).drain(1..5).collect();
+    assert_eq!(turns.iter().filter(|line| *line == "own").count(), 2, "{turns:?}");
+}
+
 /// A13: without loss a request crosses the network once, and nobody asks.
 #[test]
 fn a_request_is_forwarded_once_while_nothing_is_lost() {
@@ -99,7 +134,12 @@ fn the_largest_request_is_applied_from_every_member() {
     let largest = "x".repeat(1000 - ServiceLimits::OVERHEAD_BYTES);
     let ids: Vec<_> = (0..3).map(|place| (place, t.submit(place, &largest))).collect();
     t.run_until(|t| ids.iter().all(|(place, id)| t.is_applied(*place, *id)));
-    assert_eq!(t.service(0).status().counters.refused, 0);
+    // Two that fill a decree to the last byte: its head, that of their segment, and their own.
+    let half = "y".repeat((1000 - 32 - 40) / 2 - 8);
+    let ids = [0, 1].map(|_| t.offer(1, Request::new(half.clone().into())).expect("there is room"));
+    t.drain(1);
+    t.run_until(|t| ids.iter().all(|id| t.is_applied(1, *id)));
+    assert_eq!(t.service(0).machine().sizes().last(), Some(&2));
 }
 
 /// B5: what happened is counted, on the member where it happened.
