@@ -48,6 +48,7 @@ impl Kept {
         if !votes {
             self.voteless = self.voteless.max(leader);
         }
+        self.lose(|known| known < leader);
         if leader >= self.bound.max(self.promised) {
             self.fresh = Some((leader, now));
         }
@@ -225,6 +226,12 @@ mod tests {
             reason(&mut patience);
             patience.on_beat_sent(Instant(70), A, &none).expect("there is a reason");
         }
+        let mut patience = following();
+        let higher = Ballot { round: 4, ..OTHER };
+        patience.on_taken(Instant(60), (A, true), B, &Taken::Beat(follows(higher)));
+        patience.on_taken(Instant(60), (A, true), B, &Taken::Beat(none));
+        patience.on_turn(A);
+        patience.on_beat_sent(Instant(60), A, &none).expect("a higher one came and went");
         let mut patience = following();
         patience.on_taken(Instant(60), (A, true), B, &Taken::Accept(OTHER));
         patience.on_turn(A);

@@ -28,6 +28,8 @@ pub struct Reigns {
 struct Reign {
     /// Zero while it does not lead.
     ballot: Ballot,
+    /// Since when it does.
+    since: Instant,
     /// When each round of it was first sent.
     rounds: BTreeMap<u64, Instant>,
     /// By member: when the latest round that it answered was sent.
@@ -125,6 +127,7 @@ impl Reigns {
         if beat.leader != reign.ballot {
             // The promises of a quorum are its first proof.
             (reign.ballot, reign.proven) = (beat.leader, vec![now; members]);
+            reign.since = now;
             reign.rounds.clear();
         }
         reign.rounds.entry(beat.round).or_insert(now);
@@ -140,7 +143,9 @@ impl Reigns {
             beat.leader,
             reign.proven
         );
-        let oldest = reign.writes.front().copied();
+        // It may have come to lead since it looked last.
+        let has_looked = now.since(reign.since) >= heartbeat;
+        let oldest = reign.writes.front().copied().filter(|_| has_looked);
         check!(
             Reigns,
             oldest.is_none_or(|(_, at)| now.since(at) < disk_stall + heartbeat),
@@ -225,6 +230,12 @@ mod tests {
             }
             reigns.on_beat_sent(Instant(310), A, &beat(310))
         };
+        let mut late = leading();
+        late.on_beat_sent(Instant(110), A, &Beat::default()).expect("it leads no more");
+        late.on_persist(Instant(100), A, WriteId(1));
+        let next = Beat { leader: Ballot { round: 4, ..OWN }, round: 1, ..Beat::default() };
+        late.on_beat_sent(Instant(400), A, &next).expect("it has not looked yet");
+        late.on_beat_sent(Instant(410), A, &next).expect_err("it has");
         after(0).expect_err("a write takes too long");
         after(1).expect("the other is not old enough");
     }
