@@ -55,6 +55,12 @@ pub trait Log {
 
     /// A reader of this log.
     fn reader(&self) -> Self::Reader;
+
+    /// Whether no call ever waits for a device, as in memory: a host may then make all of them
+    /// where it must not be held up.
+    fn is_instant(&self) -> bool {
+        false
+    }
 }
 
 /// What was handed to the device by one [`Log::write`].

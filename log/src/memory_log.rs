@@ -145,6 +145,10 @@ impl Log for MemoryLog {
         Ok(self.durable)
     }
 
+    fn is_instant(&self) -> bool {
+        true
+    }
+
     fn reader(&self) -> MemoryReader {
         MemoryReader { held: Arc::clone(&self.held) }
     }

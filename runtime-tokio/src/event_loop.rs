@@ -48,7 +48,7 @@ impl<M: StateMachine> EventLoop<M> {
             // clock that is sampled after it.
             let now = clock::now();
             let failed = self.take_in(now, &mut turn);
-            self.drain();
+            self.drain(now);
             if let Some(error) = failed {
                 self.end().await;
                 return Err(error);
@@ -111,10 +111,12 @@ impl<M: StateMachine> EventLoop<M> {
     }
 
     /// Pulls every output and does it.
-    fn drain(&mut self) {
+    fn drain(&mut self, now: Instant) {
         let header = self.service.replica().header();
         while let Some(output) = self.service.poll() {
-            self.host.take(&header, output);
+            if let Some(upto) = self.host.take(&header, output) {
+                self.tell(now, Event::Persisted { upto });
+            }
         }
         self.host.flush();
     }

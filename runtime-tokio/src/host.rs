@@ -6,11 +6,11 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use synod_core::service::{Outcome, Output, RequestId};
 use synod_core::wire::{self, Payload};
-use synod_core::{Ballot, Configuration, Header, NodeId, NodeSet};
+use synod_core::{Ballot, Configuration, Header, NodeId, NodeSet, WriteId};
 use tokio::sync::{oneshot, watch};
 
 use crate::checksum;
-use crate::log_thread::LogThread;
+use crate::log_side::LogSide;
 use crate::queue::SendQueue;
 use crate::read_thread::{ReadRequest, ReadThread};
 
@@ -19,16 +19,17 @@ pub(crate) struct Host<R> {
     pub(crate) configuration: Configuration,
     /// The queues to the peers, by index; none for this node itself.
     pub(crate) queues: Vec<Option<Arc<SendQueue>>>,
-    pub(crate) log: LogThread,
+    pub(crate) log: LogSide,
     pub(crate) reads: ReadThread,
     pub(crate) waiting: Waiting<R>,
     pub(crate) leader: watch::Sender<Option<Ballot>>,
 }
 
 impl<R> Host<R> {
-    pub(crate) fn take(&mut self, header: &Header, output: Output<'_, R>) {
+    /// Does one output. Returns up to where the log is durable now, if that is news.
+    pub(crate) fn take(&mut self, header: &Header, output: Output<'_, R>) -> Option<WriteId> {
         match output {
-            Output::Persist { id, record } => self.log.append(id, record),
+            Output::Persist { id, record } => return self.log.append(id, record),
             Output::Send { to, payload } => self.send(header, to, &payload),
             Output::ReadBack { from, end } => self.reads.ask(ReadRequest::ReadBack { from, end }),
             Output::CatchUp { to, from, end, decided } => {
@@ -40,6 +41,7 @@ impl<R> Host<R> {
             }
             Output::Outcome { id, outcome } => self.waiting.resolve(id, outcome),
         }
+        None
     }
 
     /// Queues a frame for one peer.

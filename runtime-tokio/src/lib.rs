@@ -104,6 +104,7 @@ mod handle;
 mod handshake;
 mod host;
 mod link;
+mod log_side;
 mod log_thread;
 #[cfg(test)]
 mod loopback;

@@ -1,15 +1,13 @@
 //! The way out: one link to each peer, dialled anew whenever it breaks, used for sending only.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use synod_core::{Header, NodeId};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -129,16 +127,17 @@ impl Link {
     }
 
     /// Sends what the queue holds until the link breaks. Breaks off when the loop is gone.
-    async fn use_up(&self, mut stream: TcpStream) -> std::ops::ControlFlow<()> {
-        self.queue.open();
+    async fn use_up(&self, stream: TcpStream) -> std::ops::ControlFlow<()> {
+        let stream = Arc::new(stream);
+        self.queue.open(stream.clone());
         if self.events.send(LinkEvent::Up(self.peer.node)).await.is_err() {
             return std::ops::ControlFlow::Break(());
         }
         tracing::info!("the link to node {} at {} is up", self.peer.node, self.peer.address);
-        let (read, write) = stream.split();
+        let stall = self.identity.transport.stall_timeout;
         let error = tokio::select! {
-            error = self.send(write) => error,
-            error = hang_up(read) => error,
+            error = self.queue.keep_sending(&stream, stall) => error,
+            error = hang_up(&stream) => error,
         };
         self.queue.close();
         let Member { node, address } = &self.peer;
@@ -150,32 +149,6 @@ impl Link {
         match self.events.send(LinkEvent::Down(*node)).await {
             Ok(()) => std::ops::ControlFlow::Continue(()),
             Err(_) => std::ops::ControlFlow::Break(()),
-        }
-    }
-
-    async fn send(&self, mut write: WriteHalf<'_>) -> io::Error {
-        let stall = self.identity.transport.stall_timeout;
-        let mut frames = VecDeque::with_capacity(SLICES_MAX);
-        loop {
-            self.queue.take(SLICES_MAX, &mut frames).await;
-            while !frames.is_empty() {
-                let written = {
-                    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                    for (slice, frame) in slices.iter_mut().zip(&frames) {
-                        *slice = IoSlice::new(frame);
-                    }
-                    let used = &slices[..frames.len().min(SLICES_MAX)];
-                    timeout(stall, write.write_vectored(used)).await
-                };
-                match written {
-                    Err(_) => return io::Error::new(io::ErrorKind::TimedOut, "it takes no bytes"),
-                    Ok(Err(error)) => return error,
-                    Ok(Ok(count)) => {
-                        advance(&mut frames, count);
-                        self.queue.written(count);
-                    }
-                }
-            }
         }
     }
 
@@ -223,24 +196,19 @@ impl fmt::Display for DialError {
 }
 
 /// Ends when the peer closes the connection. It sends nothing after the handshake.
-async fn hang_up(mut read: ReadHalf<'_>) -> io::Error {
-    let mut byte = [0];
-    match read.read(&mut byte).await {
-        Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed it"),
-        Ok(_) => io::Error::new(io::ErrorKind::InvalidData, "the peer spoke out of turn"),
-        Err(error) => error,
-    }
-}
-
-/// Takes `count` bytes off the front of `frames`.
-fn advance(frames: &mut VecDeque<Bytes>, mut count: usize) {
-    while let Some(front) = frames.front_mut() {
-        if front.len() > count {
-            front.advance(count);
-            return;
+async fn hang_up(stream: &TcpStream) -> io::Error {
+    loop {
+        if let Err(error) = stream.readable().await {
+            return error;
         }
-        count -= front.len();
-        frames.pop_front();
+        match stream.try_read(&mut [0]) {
+            Ok(0) => return io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed it"),
+            Ok(_) => {
+                return io::Error::new(io::ErrorKind::InvalidData, "the peer spoke out of turn");
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return error,
+        }
     }
 }
 
@@ -264,23 +232,9 @@ fn set_stall_timeout(stream: &TcpStream, stall: Duration) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn set_stall_timeout(_: &TcpStream, _: Duration) {}
 
-/// Frames handed to the system in one call.
-const SLICES_MAX: usize = 64;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn partial_writes_leave_the_rest() {
-        let parts = || VecDeque::from([Bytes::from_static(b"abc"), Bytes::from_static(b"de")]);
-        for count in 0..=5 {
-            let mut frames = parts();
-            advance(&mut frames, count);
-            let rest: Vec<u8> = frames.iter().flatten().copied().collect();
-            assert_eq!(rest, b"abcde"[count..], "{count} written");
-        }
-    }
 
     #[test]
     fn jitter_stays_within_the_wait() {

@@ -21,7 +21,7 @@ use crate::faults::Faults;
 use crate::handle::Handle;
 use crate::host::{Host, Waiting};
 use crate::link::{Identity, Link, LinkEvent};
-use crate::log_thread::LogThread;
+use crate::log_side::LogSide;
 use crate::queue::SendQueue;
 use crate::read_thread::ReadThread;
 use crate::sources::Sources;
@@ -299,7 +299,7 @@ impl Builder {
         let (reads, answers) =
             ReadThread::start(reader, node, &limits).map_err(StartError::Thread)?;
         let (log, reports) =
-            LogThread::start(log, node, limits.writes_in_flight_max).map_err(StartError::Thread)?;
+            LogSide::start(log, node, limits.writes_in_flight_max).map_err(StartError::Thread)?;
 
         let identity = Arc::new(Identity {
             header: service.replica().header(),

@@ -1,33 +1,44 @@
 //! The frames that wait to be sent to one peer: bounded in bytes, and never in the way of others.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
-/// The queue between the loop, which pushes, and the link to one peer, which sends.
+/// The queue between the loop, which pushes, and the link to one peer, which keeps the connection.
+///
+/// The loop itself hands frames to the socket as long as that takes them: a task of its own for
+/// that would cost a wake-up for each message of a lone client. What the socket does not take
+/// waits for the link, which goes on when there is room.
 ///
 /// A frame is shared: the same bytes stand in the queues of all peers that it goes to. A frame that
 /// finds no room, or no link, is dropped: the protocol sends again what was lost.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
     inner: Mutex<Inner>,
-    filled: Notify,
+    /// The socket is full, or broken: the link is to see to it.
+    stuck: Notify,
     bytes_max: usize,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Whether a link is up. Without one nothing is kept: it would be stale when one comes.
-    is_open: bool,
+    /// The link, while it is up. Without one nothing is kept: it would be stale when one comes.
+    stream: Option<Arc<TcpStream>>,
     frames: VecDeque<Bytes>,
-    /// Bytes in `frames` and in the hands of the link. Invariant: at most `bytes_max`.
+    /// Bytes in `frames`. Invariant: at most `bytes_max`.
     bytes: usize,
     sent: u64,
     dropped: u64,
-    /// Frames came in since the link was last woken.
-    wake_is_due: bool,
+    /// The socket took no more: the link waits for it, and the loop leaves it alone.
+    is_full: bool,
+    /// What ended the link, until it has heard of it.
+    error: Option<io::Error>,
 }
 
 /// What went through a queue.
@@ -36,7 +47,7 @@ pub(crate) struct QueueTally {
     pub(crate) is_open: bool,
     /// Waiting now.
     pub(crate) bytes: usize,
-    /// Frames, since the node started.
+    /// Frames handed to the system, since the node started.
     pub(crate) sent: u64,
     /// Frames, since the node started.
     pub(crate) dropped: u64,
@@ -44,71 +55,81 @@ pub(crate) struct QueueTally {
 
 impl SendQueue {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { inner: Mutex::default(), filled: Notify::new(), bytes_max }
+        Self { inner: Mutex::default(), stuck: Notify::new(), bytes_max }
     }
 
-    /// Queues a frame, unless it finds no room or no link. Does not wake the link yet.
+    /// Queues a frame, unless it finds no room or no link. Nothing is sent yet.
     pub(crate) fn push(&self, frame: Bytes) {
         let mut inner = self.lock();
-        if !inner.is_open || inner.bytes + frame.len() > self.bytes_max {
+        if inner.stream.is_none() || inner.bytes + frame.len() > self.bytes_max {
             inner.dropped += 1;
             return;
         }
         inner.bytes += frame.len();
         inner.frames.push_back(frame);
-        inner.wake_is_due = true;
     }
 
-    /// Wakes the link if frames came in. Once per turn of the loop.
+    /// Sends what was queued, as far as the socket takes it now. Once per turn of the loop.
     pub(crate) fn flush(&self) {
-        if std::mem::take(&mut self.lock().wake_is_due) {
-            self.filled.notify_one();
+        let mut inner = self.lock();
+        if inner.frames.is_empty() || inner.is_full {
+            return;
+        }
+        inner.send();
+        if inner.is_full || inner.error.is_some() {
+            self.stuck.notify_one();
         }
     }
 
     /// A link is up: frames are kept from now on.
-    pub(crate) fn open(&self) {
-        self.lock().is_open = true;
+    pub(crate) fn open(&self, stream: Arc<TcpStream>) {
+        let mut inner = self.lock();
+        *inner = Inner {
+            stream: Some(stream),
+            sent: inner.sent,
+            dropped: inner.dropped,
+            ..Inner::default()
+        };
     }
 
     /// The link is gone, and with it all that waited for it.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
-        inner.is_open = false;
-        inner.dropped += inner.frames.len() as u64;
-        inner.frames.clear();
-        inner.bytes = 0;
+        let dropped = inner.dropped + inner.frames.len() as u64;
+        *inner = Inner { sent: inner.sent, dropped, ..Inner::default() };
     }
 
-    /// Waits for frames and moves up to `count_max` of them to the end of `out`.
-    pub(crate) async fn take(&self, count_max: usize, out: &mut VecDeque<Bytes>) {
+    /// Goes on where the loop could not, until the link breaks: sends as `stream`, the one that
+    /// the queue was opened with, has room. A socket that has none for `stall` counts as broken.
+    pub(crate) async fn keep_sending(&self, stream: &TcpStream, stall: Duration) -> io::Error {
         loop {
-            if self.try_take(count_max, out) {
-                return;
+            self.stuck.notified().await;
+            loop {
+                {
+                    let mut inner = self.lock();
+                    if inner.is_full {
+                        inner.send();
+                    }
+                    if let Some(error) = inner.error.take() {
+                        return error;
+                    }
+                    if !inner.is_full {
+                        break;
+                    }
+                }
+                match timeout(stall, stream.writable()).await {
+                    Err(_) => return io::Error::new(io::ErrorKind::TimedOut, "it takes no bytes"),
+                    Ok(Err(error)) => return error,
+                    Ok(Ok(())) => {}
+                }
             }
-            self.filled.notified().await;
         }
-    }
-
-    fn try_take(&self, count_max: usize, out: &mut VecDeque<Bytes>) -> bool {
-        let mut inner = self.lock();
-        let count = inner.frames.len().min(count_max);
-        out.extend(inner.frames.drain(..count));
-        inner.sent += count as u64;
-        count > 0
-    }
-
-    /// The socket took `bytes` of what was taken out: there is room for others.
-    pub(crate) fn written(&self, bytes: usize) {
-        let mut inner = self.lock();
-        // After `close` the count starts anew, so it may be less than what the old link had.
-        inner.bytes = inner.bytes.saturating_sub(bytes);
     }
 
     pub(crate) fn tally(&self) -> QueueTally {
         let inner = self.lock();
-        let Inner { is_open, bytes, sent, dropped, .. } = *inner;
-        QueueTally { is_open, bytes, sent, dropped }
+        let Inner { ref stream, bytes, sent, dropped, .. } = *inner;
+        QueueTally { is_open: stream.is_some(), bytes, sent, dropped }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -117,63 +138,172 @@ impl SendQueue {
     }
 }
 
+impl Inner {
+    /// Hands frames to the socket until there are none, or it takes no more, or it breaks.
+    fn send(&mut self) {
+        self.is_full = false;
+        let Some(stream) = self.stream.clone() else { return };
+        while !self.frames.is_empty() {
+            let written = {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+                    *slice = IoSlice::new(frame);
+                }
+                stream.try_write_vectored(&slices[..self.frames.len().min(SLICES_MAX)])
+            };
+            match written {
+                Ok(count) => self.advance(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_full = true;
+                    return;
+                }
+                Err(error) => {
+                    self.error = Some(error);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The socket took `count` bytes.
+    fn advance(&mut self, mut count: usize) {
+        self.bytes -= count;
+        while let Some(front) = self.frames.front_mut() {
+            if front.len() > count {
+                front.advance(count);
+                return;
+            }
+            count -= front.len();
+            self.frames.pop_front();
+            self.sent += 1;
+        }
+    }
+}
+
+/// Frames handed to the system in one call.
+const SLICES_MAX: usize = 64;
+
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    const STALL: Duration = Duration::from_secs(60);
 
     fn frame(len: usize) -> Bytes {
         Bytes::from(vec![7; len])
     }
 
+    /// Both ends of a connection.
+    async fn connected() -> (Arc<TcpStream>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (Arc::new(near.expect("a connection")), far.expect("a connection").0)
+    }
+
     #[tokio::test]
     async fn bytes_are_bounded_until_the_socket_took_them() {
+        let (near, _far) = connected().await;
         let queue = SendQueue::new(100);
-        queue.open();
+        queue.open(near);
         for _ in 0..3 {
             queue.push(frame(40));
         }
-        assert_eq!(queue.tally().bytes, 80);
-        assert_eq!(queue.tally().dropped, 1);
-
-        // In the hands of the link they still count.
-        let mut out = VecDeque::new();
-        queue.take(1, &mut out).await;
-        assert_eq!(out.len(), 1);
+        assert_eq!((queue.tally().bytes, queue.tally().dropped), (80, 1));
+        queue.flush();
+        assert_eq!((queue.tally().bytes, queue.tally().sent), (0, 2));
         queue.push(frame(40));
-        assert_eq!(queue.tally().dropped, 2);
-
-        queue.written(40);
-        queue.push(frame(40));
-        assert_eq!(queue.tally().dropped, 2);
-        assert_eq!(queue.tally().bytes, 80);
+        assert_eq!((queue.tally().bytes, queue.tally().dropped), (40, 1));
     }
 
     #[tokio::test]
     async fn nothing_is_kept_without_a_link() {
+        let (near, _far) = connected().await;
         let queue = SendQueue::new(100);
         queue.push(frame(1));
+        queue.flush();
         assert_eq!(queue.tally(), QueueTally { dropped: 1, ..QueueTally::default() });
-        queue.open();
+        queue.open(near);
         queue.push(frame(1));
         queue.close();
         assert_eq!(queue.tally(), QueueTally { dropped: 2, ..QueueTally::default() });
     }
 
     #[tokio::test]
-    async fn a_waiting_link_is_woken() {
-        let queue = std::sync::Arc::new(SendQueue::new(100));
-        queue.open();
-        let taker = tokio::spawn({
-            let queue = queue.clone();
-            async move {
-                let mut out = VecDeque::new();
-                queue.take(10, &mut out).await;
-                out
-            }
-        });
-        tokio::task::yield_now().await;
+    async fn partial_writes_leave_the_rest() {
+        for count in 0..=5 {
+            let frames = VecDeque::from([Bytes::from_static(b"abc"), Bytes::from_static(b"de")]);
+            let mut inner = Inner { frames, bytes: 5, ..Inner::default() };
+            inner.advance(count);
+            let rest: Vec<u8> = inner.frames.iter().flatten().copied().collect();
+            assert_eq!(rest, b"abcde"[count..], "{count} written");
+            assert_eq!(inner.bytes, 5 - count);
+            assert_eq!(inner.sent, [0, 0, 0, 1, 1, 2][count]);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_link_goes_on_where_the_socket_was_full() {
+        const FRAMES: usize = 200;
+        const LEN: usize = 100_000;
+        let (near, mut far) = connected().await;
+        let queue = SendQueue::new(FRAMES * LEN);
+        queue.open(near.clone());
+        for _ in 0..FRAMES {
+            queue.push(frame(LEN));
+            queue.flush();
+        }
+        assert!(queue.tally().bytes > 0, "no socket holds 20 MB");
+        let mut received = vec![0; FRAMES * LEN];
+        tokio::select! {
+            error = queue.keep_sending(&near, STALL) => panic!("{error}"),
+            read = far.read_exact(&mut received) => drop(read.expect("all of it")),
+        }
+        assert!(received.iter().all(|byte| *byte == 7));
+        assert_eq!((queue.tally().bytes, queue.tally().sent), (0, FRAMES as u64));
+
+        // And the loop goes on where the link has caught up.
         queue.push(frame(3));
         queue.flush();
-        assert_eq!(taker.await.expect("no panic"), [frame(3)]);
+        assert_eq!(queue.tally().bytes, 0);
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_takes_nothing_counts_as_broken() {
+        let (near, _far) = connected().await;
+        let queue = SendQueue::new(usize::MAX);
+        queue.open(near.clone());
+        while queue.tally().bytes == 0 {
+            queue.push(frame(1 << 20));
+            queue.flush();
+        }
+        // Nobody ever reads at the other end, so any wait is in vain.
+        let error = queue.keep_sending(&near, Duration::from_millis(1)).await;
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn the_link_hears_of_a_socket_that_broke() {
+        let (near, far) = connected().await;
+        far.set_zero_linger().expect("an option of every system");
+        drop(far);
+        let queue = SendQueue::new(1 << 20);
+        queue.open(near.clone());
+        let breaking = async {
+            loop {
+                queue.push(frame(1));
+                queue.flush();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            error = queue.keep_sending(&near, STALL) => {
+                assert_ne!(error.kind(), io::ErrorKind::TimedOut);
+            }
+            () = breaking => {}
+        }
     }
 }
