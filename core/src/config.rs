@@ -141,10 +141,10 @@ pub struct Timeouts {
     pub resend: Duration,
     /// A leader whose oldest log write takes longer steps down (B4).
     pub disk_stall: Duration,
-    /// How long a leader keeps back the news that slots are decided, so that the next accept brings
-    /// it: a message less for each command of a lone client. At most a heartbeat; zero tells at
-    /// once. Whoever waits for the news is told at once in any case
-    /// ([`Replica::tell_promptly`](crate::Replica::tell_promptly)).
+    /// How long a leader may keep back the news that slots are decided, so that the next accept
+    /// brings it: a message less for each command of a lone client, and other members apply later.
+    /// At most a heartbeat; zero, the default, tells at once (C8). Whoever waits for the news is
+    /// told at once in any case ([`Replica::tell_promptly`](crate::Replica::tell_promptly)).
     pub notice: Duration,
 }
 
@@ -169,7 +169,7 @@ impl Default for Timeouts {
             step_down: Duration::from_millis(500),
             resend: Duration::from_millis(200),
             disk_stall: Duration::from_secs(2),
-            notice: Duration::from_millis(1),
+            notice: Duration::ZERO,
         }
     }
 }

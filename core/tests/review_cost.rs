@@ -2,8 +2,6 @@
 
 mod world;
 
-use std::time::Duration;
-
 use world::World;
 
 /// A leader of `count` nodes, at rest.
@@ -39,8 +37,6 @@ fn a_lost_accept_costs_one_more_round() {
         let mut world = World::new(3, true, |config| {
             config.limits.run_slots_max = run;
             config.limits.writes_in_flight_max = writes;
-            // Time stands still below.
-            config.timeouts.notice = Duration::ZERO;
         });
         world.run(2000);
         let leader = world.leader().expect("a leader");
