@@ -1,4 +1,5 @@
-//! Synod on tokio: replicas that talk over TCP, each with its log on a thread of its own.
+//! Synod on tokio: replicas that talk over TCP, each with its log on a thread of its own, unless that
+//! is in memory.
 //!
 //! # What it is
 //!
