@@ -1,5 +1,23 @@
-//! The checkers: one property per file, all from outside. They see what the host sees, messages,
-//! records, watermarks, applications and outcomes, and never the core's own cursors.
+//! The checkers: one property per file, all from outside. They see what the host sees: messages,
+//! records, watermarks, applications and outcomes.
+//!
+//! What the core says of itself is believed by none of them, and looked at in these places only:
+//!
+//! - [`monotonic`] is given the cursors of a replica (`promised`, `decided`, `delivered`,
+//!   `applied`) after each turn, because they are what it judges: that they do not go back, and do
+//!   not pass what durable votes chose.
+//! - [`order`] takes `applied` for the end of what a replica passed over without an effect: an
+//!   empty decree leaves no other trace. What lies below must be chosen, by votes seen from
+//!   outside.
+//! - A turn that ends tells (`on_drained`) whether the replica leads and what it calls decided,
+//!   which is compared with what it then tells the others.
+//! - Convergence (in `swarm.rs`) asks each healthy replica how far it is, whom it follows, and
+//!   whether it waits for votes; it compares that with what durable votes chose, with the digests
+//!   of the machines, and proves it with one more request.
+//! - A frame of a stranger (`strangers.rs`) must change nothing of what a replica says of itself.
+//!
+//! The nemesis and the fault coverage ask who leads, to choose victims and to name the phase; they
+//! judge nothing.
 //!
 //! [`Checkers`] hands each thing that happens to every checker that cares for it.
 
