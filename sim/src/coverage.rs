@@ -81,6 +81,12 @@ impl Coverage {
         self.cells[cause.place()][phase as usize] += 1;
     }
 
+    /// The fault counted last in `phase` found nothing to do.
+    pub fn uncount(&mut self, cause: Cause, phase: Phase) {
+        let cell = &mut self.cells[cause.place()][phase as usize];
+        *cell = cell.saturating_sub(1);
+    }
+
     /// The cluster is in `phase`.
     pub fn look(&mut self, phase: Phase) {
         self.looks[phase as usize] += 1;

@@ -336,6 +336,13 @@ impl Gate {
         happens
     }
 
+    /// The last fault of this cause found nothing to do: it was drawn, and did not happen.
+    pub fn in_vain(&mut self, cause: Cause) {
+        let happened = &mut self.happened.0[cause.place()];
+        *happened = happened.saturating_sub(1);
+        self.coverage.uncount(cause, self.phase);
+    }
+
     /// How many struck, withheld ones included.
     #[must_use]
     pub const fn struck(&self) -> &Strikes {
@@ -416,5 +423,8 @@ mod tests {
         assert!(gate.strikes(Cause::Loss, true));
         assert_eq!((gate.struck().of(Cause::Damage), gate.struck().of(Cause::Loss)), (5, 1));
         assert_eq!(gate.happened().of(Cause::Damage), 3);
+        gate.in_vain(Cause::Damage);
+        assert_eq!((gate.struck().of(Cause::Damage), gate.happened().of(Cause::Damage)), (5, 2));
+        assert_eq!(gate.coverage().sum(Cause::Damage), 2);
     }
 }

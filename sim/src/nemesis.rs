@@ -1,5 +1,6 @@
 //! The nemesis: faults that begin at random moments and end some time later.
 
+mod effect;
 mod leaders;
 mod links;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use crate::options::{Fault, NemesisOptions};
 use crate::prng::{PPM, Prng};
 use crate::starting::Trouble;
 use crate::world::World;
+use effect::Before;
 
 /// How a fault ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,6 +124,7 @@ impl Nemesis {
             return;
         }
         world.trace.note(world.now, member, "fault", fault as u64, || format!("{fault:?}"));
+        let before = Before::look(world, member);
         let lasts = self.options.lasts_nanos;
         let end = match fault {
             Fault::Crash => Self::crash(world, member),
@@ -180,6 +183,7 @@ impl Nemesis {
             Fault::Relay => self.relay(world, ends),
             Fault::LeaveBehind => self.leave_behind(world, member),
         };
+        before.compare(fault, world, member);
         ends.extend(end.map(|end| (end_at, end)));
     }
 

@@ -485,6 +485,8 @@ impl Network {
             if let Some(old) = past {
                 self.counts.doubled += 1;
                 self.post(now.plus(late), old, arrivals);
+            } else {
+                self.gate.in_vain(Cause::Replay);
             }
         }
         let slot = self.prng.below(PAST as u64) as usize;

@@ -88,6 +88,8 @@ pub struct Summary {
     pub doubled: u64,
     /// Messages damaged.
     pub damaged: u64,
+    /// Faults that were drawn, by cause: some are withheld, and some find nothing to do.
+    pub struck: Strikes,
     /// Faults that happened, by cause.
     pub happened: Strikes,
     /// Which of them happened in which phase of the cluster.
@@ -154,6 +156,7 @@ impl Summary {
         self.lost += report.network.lost;
         self.doubled += report.network.doubled;
         self.damaged += report.network.damaged;
+        self.struck = self.struck.and(&report.struck);
         self.happened = self.happened.and(&report.happened);
         self.coverage.add(&report.coverage);
         self.shares.add(&report.shares);
@@ -278,7 +281,11 @@ impl fmt::Display for Summary {
         }
         write!(f, "\nfaults           ")?;
         for cause in Cause::all().filter(|cause| !matches!(cause, Cause::Burst | Cause::Ask)) {
-            write!(f, " {cause} {}", self.happened.of(cause))?;
+            let (happened, drawn) = (self.happened.of(cause), self.struck.of(cause));
+            write!(f, " {cause} {happened}")?;
+            if happened < drawn {
+                write!(f, " of {drawn} drawn")?;
+            }
         }
         Ok(())
     }

@@ -137,7 +137,11 @@ impl Network {
         }
         let last = std::mem::replace(&mut self.last_frame, envelope.frame.clone());
         let drawn = self.tampering.chance(self.options.splice_ppm);
-        if !self.gate.strikes(Cause::Splice, drawn) || envelope.made == Made::Damaged {
+        if !self.gate.strikes(Cause::Splice, drawn) {
+            return envelope;
+        }
+        if envelope.made == Made::Damaged {
+            self.gate.in_vain(Cause::Splice);
             return envelope;
         }
         let head = self.tampering.below(envelope.frame.len() as u64) as usize;
@@ -147,6 +151,8 @@ impl Network {
         if bytes != envelope.frame && bytes != last {
             envelope.frame = bytes.freeze();
             envelope.made = Made::Spliced;
+        } else {
+            self.gate.in_vain(Cause::Splice);
         }
         envelope
     }
@@ -154,13 +160,19 @@ impl Network {
     /// Sometimes brings the frame to another member, perhaps to the one that sent it.
     fn misdirect(&mut self, mut envelope: Envelope) -> Envelope {
         let drawn = self.tampering.chance(self.options.misdirect_ppm);
-        if !self.gate.strikes(Cause::Misdirect, drawn) || !envelope.made.is_honest() {
+        if !self.gate.strikes(Cause::Misdirect, drawn) {
+            return envelope;
+        }
+        if !envelope.made.is_honest() {
+            self.gate.in_vain(Cause::Misdirect);
             return envelope;
         }
         let to = MemberIndex(self.tampering.below(self.members as u64) as u8);
         if to != envelope.to {
             envelope.to = to;
             envelope.made = Made::Misdirected;
+        } else {
+            self.gate.in_vain(Cause::Misdirect);
         }
         envelope
     }
