@@ -313,6 +313,7 @@ impl Checkers {
     /// The violation found.
     pub fn on_drained(&mut self, node: MemberIndex, decided: Option<Slot>) -> Checked {
         self.patience.on_turn(node);
+        self.quiet.on_drained(node);
         decided.map_or(Ok(()), |decided| self.notices.on_drained(node, decided))
     }
 

@@ -18,6 +18,8 @@ struct Since {
     durable: Option<Instant>,
     /// Whether it beat a heartbeat later.
     beat: bool,
+    /// Whether all that was due in that turn came out, and no write among it.
+    drained: bool,
 }
 
 impl Quiet {
@@ -43,10 +45,16 @@ impl Quiet {
         since.beat |= since.durable.is_some_and(|at| now.since(at) >= self.heartbeat);
     }
 
+    /// Everything that was due in this turn of `node` is out.
+    pub fn on_drained(&mut self, node: MemberIndex) {
+        let since = &mut self.nodes[node.place()];
+        since.drained = since.beat;
+    }
+
     /// Whether the log of `node` is quiet.
     #[must_use]
     pub fn is(&self, node: MemberIndex) -> bool {
-        self.nodes[node.place()].beat
+        self.nodes[node.place()].drained
     }
 }
 
@@ -65,8 +73,11 @@ mod tests {
         assert!(!quiet.is(a), "another write is in flight");
         quiet.on_persisted(Instant(200), a, 0);
         quiet.on_beat_sent(Instant(209), a);
+        quiet.on_drained(a);
         assert!(!quiet.is(a), "too early");
         quiet.on_beat_sent(Instant(210), a);
+        assert!(!quiet.is(a), "a write may be due in the same turn");
+        quiet.on_drained(a);
         assert!(quiet.is(a));
         quiet.on_noise(a);
         assert!(!quiet.is(a), "it writes");
