@@ -1,11 +1,10 @@
-//! The way in: takes connections, has each prove by a handshake who it is, and reads its frames.
+//! The way in: takes connections, and has each prove by a handshake who it is.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use synod_core::{Boot, Header, Incarnation, NodeId};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -13,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::connection::Connection;
 use crate::faults::Fault;
-use crate::framing::{FrameError, FrameReader};
 use crate::handshake::{HandshakeError, Hello, Reason, Refusal, Reply};
 use crate::link::{Identity, LinkEvent};
 
@@ -25,7 +24,7 @@ pub(crate) async fn accept(
     events: mpsc::Sender<LinkEvent>,
 ) {
     let unproven = Arc::new(Semaphore::new(identity.transport.unproven_connections_max));
-    let acceptor = Arc::new(Acceptor { identity, events, known: Known::default() });
+    let acceptor = Arc::new(Acceptor { identity, events, known: Arc::default() });
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -60,7 +59,7 @@ pub(crate) async fn accept(
 struct Acceptor {
     identity: Arc<Identity>,
     events: mpsc::Sender<LinkEvent>,
-    known: Known,
+    known: Arc<Known>,
 }
 
 impl Acceptor {
@@ -76,8 +75,7 @@ impl Acceptor {
         let transport = &self.identity.transport;
         let faults = &self.identity.faults;
         let shaken = timeout(transport.handshake_timeout, self.shake_hands(&mut stream, from));
-        // The life ends with this function, on whatever way out.
-        let (header, _life) = match shaken.await {
+        let (header, life) = match shaken.await {
             Ok(Some(proven)) => proven,
             Ok(None) => return,
             Err(_) => {
@@ -89,11 +87,10 @@ impl Acceptor {
             }
         };
         drop(permit);
-        let (batches, frames) = mpsc::channel(transport.receive_batches_max);
-        if self.events.send(LinkEvent::Inbound { header, frames }).await.is_ok() {
-            tracing::info!("node {} connected from {from}", header.node);
-            self.read_frames(stream, from, header.node, batches).await;
-        }
+        tracing::info!("node {} connected from {from}", header.node);
+        let connection = Connection::new(header, stream, from, self.identity.clone(), life);
+        // Without a loop there is nobody to take it in.
+        let _ = self.events.send(LinkEvent::Inbound(Box::new(connection))).await;
     }
 
     /// `None` when the connection is not to be used, which has been told then.
@@ -101,7 +98,7 @@ impl Acceptor {
         &self,
         stream: &mut TcpStream,
         from: SocketAddr,
-    ) -> Option<(Header, Life<'_>)> {
+    ) -> Option<(Header, Life)> {
         let faults = &self.identity.faults;
         let hello = match Hello::read(stream).await {
             Ok(hello) => hello,
@@ -139,59 +136,9 @@ impl Acceptor {
         stream.write_all(&reply.encode()).await.ok().and(proven)
     }
 
-    fn admit(&self, header: &Header) -> Result<Life<'_>, Refusal> {
+    fn admit(&self, header: &Header) -> Result<Life, Refusal> {
         let session = self.known.admit(header)?;
-        Ok(Life { known: &self.known, node: header.node, session })
-    }
-
-    /// Reads frames until the connection breaks or the loop drops its end.
-    async fn read_frames(
-        &self,
-        stream: TcpStream,
-        from: SocketAddr,
-        node: NodeId,
-        batches: mpsc::Sender<Bytes>,
-    ) {
-        let Identity { transport, frame_bytes_max, faults, .. } = &*self.identity;
-        let buffer_bytes = transport.receive_buffer_bytes;
-        let mut reader = FrameReader::new(stream, buffer_bytes, *frame_bytes_max);
-        loop {
-            let read = tokio::select! {
-                read = timeout(transport.silence_timeout, reader.next()) => read,
-                () = batches.closed() => return,
-            };
-            let frames = match read {
-                Ok(Ok(Some(frames))) => frames,
-                Ok(Ok(None)) => {
-                    tracing::info!("node {node} closed its connection from {from}");
-                    return;
-                }
-                Ok(Err(FrameError::Io(error))) => {
-                    faults.report(
-                        Fault::LinkLost,
-                        format_args!("the connection of node {node} from {from} broke: {error}"),
-                    );
-                    return;
-                }
-                Ok(Err(FrameError::Garbage(error))) => {
-                    faults.report(
-                        Fault::BadFrame,
-                        format_args!("closed the connection of node {node} from {from}: {error}"),
-                    );
-                    return;
-                }
-                Err(_) => {
-                    faults.report(
-                        Fault::LinkLost,
-                        format_args!("closed the connection of node {node} from {from}: silent"),
-                    );
-                    return;
-                }
-            };
-            if batches.send(frames).await.is_err() {
-                return;
-            }
-        }
+        Ok(Life { known: self.known.clone(), node: header.node, session })
     }
 }
 
@@ -256,14 +203,15 @@ impl Known {
     }
 }
 
-/// A connection that is taken in; ends with its task, however that ends.
-struct Life<'a> {
-    known: &'a Known,
+/// The life of a connection that was admitted: while it lasts, no other disk of the same node is.
+#[derive(Debug)]
+pub(crate) struct Life {
+    known: Arc<Known>,
     node: NodeId,
     session: u64,
 }
 
-impl Drop for Life<'_> {
+impl Drop for Life {
     fn drop(&mut self) {
         self.known.forget(self.node, self.session);
     }

@@ -34,16 +34,16 @@ pub enum Data {
 /// The limits and timeouts of the transport and of the queue of submits.
 ///
 /// A link to a peer holds at most `send_queue_bytes_max` of frames to send, and one from a peer
-/// `receive_batches_max + 2` batches of frames received, each of `receive_buffer_bytes` or of one
+/// `receive_batches_max + 1` batches of frames received, each of `receive_buffer_bytes` or of one
 /// frame, whichever is larger. With the defaults and frames of a little over 1 MiB these are
-/// 16 MiB and 6 MiB per peer at the very worst.
+/// 16 MiB and 5 MiB per peer at the very worst.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Transport {
     /// Bytes that wait to be sent to one peer. When a frame does not fit it is dropped, and the
     /// protocol sends again later. Must hold the largest frame.
     pub send_queue_bytes_max: usize,
-    /// Batches of frames from one peer that wait for the loop. When there are so many, the socket
-    /// of that peer, and only that, is no longer read.
+    /// Batches of frames that one turn of the loop takes from one peer. The rest waits in the
+    /// socket of that peer.
     pub receive_batches_max: usize,
     /// Bytes read from a socket at once.
     pub receive_buffer_bytes: usize,

@@ -1,6 +1,9 @@
 //! Cuts the bytes of a connection into frames.
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use synod_core::wire::{self, WireError};
@@ -19,6 +22,14 @@ pub(crate) struct FrameReader<S> {
     buffer: BytesMut,
     buffer_bytes: usize,
     frame_bytes_max: usize,
+    large: Option<LargeFrame>,
+}
+
+/// A frame that is larger than the buffer, as far as it has been read.
+#[derive(Debug)]
+struct LargeFrame {
+    bytes: BytesMut,
+    length: usize,
 }
 
 /// Why no further frame can be read.
@@ -34,14 +45,20 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
     /// Pre-condition: `buffer_bytes` holds at least the prefix of a frame.
     pub(crate) fn new(from: S, buffer_bytes: usize, frame_bytes_max: usize) -> Self {
         let buffer = BytesMut::with_capacity(buffer_bytes);
-        Self { from, buffer, buffer_bytes, frame_bytes_max }
+        Self { from, buffer, buffer_bytes, frame_bytes_max, large: None }
     }
 
     /// The next frames, one or more, back to back; `None` at the end of the connection.
     ///
-    /// Not to be called again after an error, nor after a call that was abandoned half-way.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
+    /// Not to be called again after an error.
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, FrameError>> {
         loop {
+            if self.large.is_some() {
+                return self.poll_large_frame(cx).map_ok(Some);
+            }
             let (whole, next) = self.whole_frames()?;
             if whole > 0 {
                 let frames = Bytes::copy_from_slice(&self.buffer[..whole]);
@@ -49,13 +66,17 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
                 let rest = self.buffer.len() - whole;
                 self.buffer.copy_within(whole.., 0);
                 self.buffer.truncate(rest);
-                return Ok(Some(frames));
+                return Poll::Ready(Ok(Some(frames)));
             }
             if let Some(length) = next.filter(|length| *length > self.buffer_bytes) {
-                return self.large_frame(length).await.map(Some);
+                let mut bytes = BytesMut::with_capacity(length);
+                bytes.extend_from_slice(&self.buffer);
+                self.buffer.clear();
+                self.large = Some(LargeFrame { bytes, length });
+                continue;
             }
-            if !self.fill().await? {
-                return Ok(None);
+            if !ready!(self.poll_fill(cx))? {
+                return Poll::Ready(Ok(None));
             }
         }
     }
@@ -76,36 +97,48 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
     }
 
     /// Reads more. False at the end of the connection.
-    async fn fill(&mut self) -> Result<bool, FrameError> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, FrameError>> {
         let room = self.buffer_bytes - self.buffer.len();
-        let mut limited = bytes::BufMut::limit(&mut self.buffer, room);
-        let count = self.from.read_buf(&mut limited).await.map_err(FrameError::Io)?;
+        let count = ready!(poll_read(&mut self.from, cx, &mut self.buffer, room))?;
         if count == 0 && !self.buffer.is_empty() {
-            return Err(FrameError::Io(io::ErrorKind::UnexpectedEof.into()));
+            return Poll::Ready(Err(FrameError::Io(io::ErrorKind::UnexpectedEof.into())));
         }
-        Ok(count > 0)
+        Poll::Ready(Ok(count > 0))
     }
 
-    /// Reads one frame that is larger than the buffer, whose start is in the buffer.
-    async fn large_frame(&mut self, length: usize) -> Result<Bytes, FrameError> {
-        let mut frame = BytesMut::with_capacity(length);
-        frame.extend_from_slice(&self.buffer);
-        self.buffer.clear();
-        while frame.len() < length {
-            let room = length - frame.len();
-            let mut limited = bytes::BufMut::limit(&mut frame, room);
-            if self.from.read_buf(&mut limited).await.map_err(FrameError::Io)? == 0 {
-                return Err(FrameError::Io(io::ErrorKind::UnexpectedEof.into()));
+    /// Reads the frame that is larger than the buffer.
+    fn poll_large_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, FrameError>> {
+        let Self { from, large, .. } = self;
+        while let Some(LargeFrame { bytes, length }) = large
+            && bytes.len() < *length
+        {
+            let room = *length - bytes.len();
+            if ready!(poll_read(from, cx, bytes, room))? == 0 {
+                return Poll::Ready(Err(FrameError::Io(io::ErrorKind::UnexpectedEof.into())));
             }
         }
-        Ok(frame.freeze())
+        let bytes = large.take().map(|frame| frame.bytes).unwrap_or_default();
+        Poll::Ready(Ok(bytes.freeze()))
     }
+}
+
+/// Reads at most `room` bytes to the end of `out`.
+fn poll_read(
+    from: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    out: &mut BytesMut,
+    room: usize,
+) -> Poll<Result<usize, FrameError>> {
+    let mut limited = bytes::BufMut::limit(out, room);
+    // The future keeps nothing between two calls: what it waits for, `from` knows.
+    let read = pin!(from.read_buf(&mut limited));
+    read.poll(cx).map_err(FrameError::Io)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::pin::Pin;
-    use std::task::{Context, Poll};
 
     use synod_core::wire::Payload;
     use synod_core::{Ballot, Header, Kind, Limits, Message, NodeId, Proposal, Slot};
@@ -157,7 +190,7 @@ mod tests {
         let mut reader = FrameReader::new(from, BUFFER, frame_bytes_max());
         let mut batches = Vec::new();
         loop {
-            match reader.next().await {
+            match poll_fn(|cx| reader.poll_next(cx)).await {
                 Ok(Some(frames)) => batches.push(frames),
                 Ok(None) => return (batches, None),
                 Err(error) => return (batches, Some(error)),

@@ -1,6 +1,5 @@
-//! Synod on tokio: replicas that talk over TCP, each with its log on a thread of its own, unless that
-//! is in memory.
-//!
+//! Synod on tokio: replicas that talk over TCP, each with its log on a thread of its own, unless
+//! that is in memory.
 //! # What it is
 //!
 //! A [`Node`] is one member of one replicated group. Give it a [`StateMachine`] and the addresses
@@ -97,6 +96,7 @@ mod accept;
 mod checksum;
 mod clock;
 mod config;
+mod connection;
 mod error;
 mod event_loop;
 mod faults;

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use synod_core::{Header, NodeId};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, lookup_host};
@@ -13,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{Member, Transport};
+use crate::connection::Connection;
 use crate::faults::{Fault, Faults};
 use crate::handshake::{HandshakeError, Hello, Refusal, Reply, VERSIONS};
 use crate::queue::SendQueue;
@@ -35,12 +35,7 @@ pub(crate) enum LinkEvent {
     /// The link to this peer broke.
     Down(NodeId),
     /// This peer connected. Takes the place of an earlier connection from it.
-    Inbound {
-        /// Who speaks, as the handshake has it.
-        header: Header,
-        /// Frames, several at once. To drop this end is to close the connection.
-        frames: mpsc::Receiver<Bytes>,
-    },
+    Inbound(Box<Connection>),
 }
 
 /// The link to one peer.

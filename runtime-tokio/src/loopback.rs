@@ -1,5 +1,6 @@
 //! The two ends of the transport against each other, and against strangers, on real sockets.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::accept::accept;
+use crate::clock;
 use crate::config::{Member, Transport};
+use crate::connection::Connection;
 use crate::faults::{Fault, Faults};
 use crate::handshake::{Hello, Reason, Reply, VERSIONS};
 use crate::link::{Identity, Link, LinkEvent};
@@ -78,9 +81,9 @@ impl Side {
         }
     }
 
-    async fn inbound(&mut self) -> (Header, mpsc::Receiver<Bytes>) {
+    async fn inbound(&mut self) -> (Header, Connection) {
         match within(self.events.recv()).await {
-            Some(LinkEvent::Inbound { header, frames }) => (header, frames),
+            Some(LinkEvent::Inbound(connection)) => (connection.header, *connection),
             other => panic!("{other:?}"),
         }
     }
@@ -131,6 +134,11 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(60), future).await.expect("no end in sight")
 }
 
+/// The next frames of a connection, as the loop would read them.
+async fn next(frames: &mut Connection) -> Option<Bytes> {
+    within(poll_fn(|cx| frames.poll_next(cx))).await
+}
+
 /// Shakes hands by hand.
 async fn connect(address: &str, hello: Hello) -> (TcpStream, Reply) {
     let mut stream = TcpStream::connect(address).await.expect("somebody listens");
@@ -161,7 +169,7 @@ async fn frames_arrive_as_they_were_sent() {
     queue.flush();
     let mut bytes = Vec::new();
     while bytes.len() < sent.concat().len() {
-        bytes.extend_from_slice(&within(frames.recv()).await.expect("the link is up"));
+        bytes.extend_from_slice(&next(&mut frames).await.expect("the link is up"));
     }
     assert_eq!(bytes, sent.concat());
     within(async {
@@ -187,8 +195,8 @@ async fn a_loop_that_does_not_keep_up_holds_back_its_peer_and_loses_nothing() {
     assert_eq!(left.up().await, NodeId(2));
     let (_, mut frames) = right.inbound().await;
 
-    // Nobody takes these frames out: they stay where they were pushed, but for what the channel
-    // and the buffers of the system hold.
+    // Nobody reads these frames: they stay where they were pushed, but for what the buffers of
+    // the system hold.
     let large = frame(900_000);
     let count = 40;
     for _ in 0..count {
@@ -204,10 +212,9 @@ async fn a_loop_that_does_not_keep_up_holds_back_its_peer_and_loses_nothing() {
     })
     .await;
     assert!(queue.tally().bytes > 8 << 20, "{:?}", queue.tally());
-    assert!(frames.len() <= transport.receive_batches_max);
 
     for _ in 0..count {
-        assert_eq!(within(frames.recv()).await, Some(large.clone()));
+        assert_eq!(next(&mut frames).await, Some(large.clone()));
     }
     assert_eq!(queue.tally().dropped, 0);
 }
@@ -366,9 +373,17 @@ async fn a_peer_that_falls_silent_is_cut_off() {
     let mut right = Side::listen_as(header(2), transport).await;
     let (mut stream, _) = connect(&right.address, hello(1, 2)).await;
     let (_, mut frames) = right.inbound().await;
-    right.until(Fault::LinkLost, 1).await;
+    let start = clock::now();
+    assert!(!frames.is_silent(start));
+    stream.write_all(&frame(9)).await.expect("it is sent");
+    assert_eq!(next(&mut frames).await, Some(frame(9)));
+    let heard = start.after(Duration::from_millis(199));
+    assert!(!frames.is_silent(heard), "it was heard");
+    assert!(!frames.is_silent(heard.after(Duration::from_millis(199))));
+    assert!(frames.is_silent(heard.after(Duration::from_millis(200))));
+    assert_eq!(right.identity.faults.count(Fault::LinkLost), 1);
+    drop(frames);
     assert!(is_closed(&mut stream).await);
-    assert_eq!(within(frames.recv()).await, None);
 }
 
 #[tokio::test]
@@ -378,8 +393,9 @@ async fn garbage_among_frames_closes_the_connection() {
     let (_, mut frames) = right.inbound().await;
     stream.write_all(&frame(9)).await.expect("it is sent");
     stream.write_all(&[0xAB; 64]).await.expect("it is sent");
-    assert_eq!(within(frames.recv()).await, Some(frame(9)), "what was sound counts");
-    assert_eq!(within(frames.recv()).await, None);
+    assert_eq!(next(&mut frames).await, Some(frame(9)), "what was sound counts");
+    assert_eq!(next(&mut frames).await, None);
+    drop(frames);
     assert!(is_closed(&mut stream).await);
     assert_eq!(right.identity.faults.count(Fault::BadFrame), 1);
 }

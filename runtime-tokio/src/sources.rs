@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use synod_core::{Configuration, Header, Instant, MemberIndex, NodeId, WriteId};
+use synod_core::{Configuration, Instant, MemberIndex, NodeId, WriteId};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
+use crate::connection::Connection;
 use crate::handle::{Order, Submit};
 use crate::link::LinkEvent;
 use crate::log_thread::LogReport;
@@ -19,7 +20,7 @@ use crate::{NodeError, clock};
 pub(crate) struct Sources<R> {
     pub(crate) events: mpsc::Receiver<LinkEvent>,
     /// Connections from peers, by index.
-    pub(crate) inbound: Vec<Option<Inbound>>,
+    pub(crate) inbound: Vec<Option<Connection>>,
     pub(crate) reports: mpsc::Receiver<LogReport>,
     pub(crate) answers: mpsc::Receiver<ReadAnswer>,
     pub(crate) submits: mpsc::Receiver<Submit<R>>,
@@ -30,14 +31,6 @@ pub(crate) struct Sources<R> {
     armed: Instant,
     batches_max: usize,
     is_abandoned: bool,
-}
-
-/// A connection from a peer.
-#[derive(Debug)]
-pub(crate) struct Inbound {
-    /// Who speaks, as the handshake has it.
-    pub(crate) header: Header,
-    frames: mpsc::Receiver<Bytes>,
 }
 
 /// What one turn takes in.
@@ -99,6 +92,7 @@ impl<R> Sources<R> {
         if self.timer.as_mut().poll(cx).is_ready() {
             // The next call of `arm` sets it anew.
             self.armed = Instant::NEVER;
+            self.drop_silent(turn);
             is_ready = true;
         }
         if is_ready { Poll::Ready(()) } else { Poll::Pending }
@@ -127,16 +121,26 @@ impl<R> Sources<R> {
             match event {
                 LinkEvent::Up(peer) => turn.links.push(LinkChange::Up(peer)),
                 LinkEvent::Down(peer) => turn.links.push(LinkChange::Down(peer)),
-                LinkEvent::Inbound { header, frames } => {
+                LinkEvent::Inbound(connection) => {
                     // The handshake let members pass only. The connection before this one, if
                     // there is one, closes by being dropped.
-                    if let Some(peer) = self.configuration.index_of(header.node) {
-                        self.inbound[peer.place()] = Some(Inbound { header, frames });
+                    if let Some(peer) = self.configuration.index_of(connection.header.node) {
+                        self.inbound[peer.place()] = Some(*connection);
                     }
                 }
             }
         }
         is_ready
+    }
+
+    /// Closes connections that bring nothing. The timer fires once per heartbeat at least.
+    fn drop_silent(&mut self, turn: &mut Turn<R>) {
+        let now = clock::now();
+        for inbound in &mut self.inbound {
+            if let Some(silent) = inbound.take_if(|open| open.is_silent(now)) {
+                turn.links.push(LinkChange::Down(silent.header.node));
+            }
+        }
     }
 
     fn poll_frames(&mut self, cx: &mut Context<'_>, turn: &mut Turn<R>) -> bool {
@@ -148,7 +152,7 @@ impl<R> Sources<R> {
             // turn from its end.
             for _ in 0..self.batches_max {
                 let Some(open) = inbound else { break };
-                match open.frames.poll_recv(cx) {
+                match open.poll_next(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Some(frames)) => turn.frames.push((peer, frames)),
                     Poll::Ready(None) => {
