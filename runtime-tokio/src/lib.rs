@@ -1,5 +1,6 @@
 //! Synod on tokio: replicas that talk over TCP, each with its log on a thread of its own, unless
 //! that is in memory.
+//!
 //! # What it is
 //!
 //! A [`Node`] is one member of one replicated group. Give it a [`StateMachine`] and the addresses
