@@ -242,12 +242,26 @@ struct Lone {
     asked: Option<(Ballot, Slot)>,
     /// The requests of this run without an outcome, with body and deadline.
     open: BTreeMap<RequestId, (Bytes, Instant)>,
+    /// The numbers that each other member has used.
+    lines: BTreeMap<NodeId, Line>,
     /// Bodies that were refused for certain, in any run.
     refused: BTreeSet<Bytes>,
     submitted: u64,
     closing: bool,
     reached: Reached,
 }
+
+/// How another member has numbered what it forwarded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    ballot: Ballot,
+    /// The highest number used in earlier ballots.
+    floor: u64,
+    highest: u64,
+}
+
+/// Where a run names its base.
+const BASE: std::ops::Range<usize> = 8..16;
 
 impl Lone {
     fn new(case: &Case) -> Self {
@@ -292,6 +306,7 @@ impl Lone {
             beat: Beat::default(),
             asked: None,
             open: BTreeMap::new(),
+            lines: BTreeMap::new(),
             refused: BTreeSet::new(),
             submitted: 0,
             closing: false,
@@ -309,7 +324,8 @@ impl Lone {
                 // Mostly the first, and the first of a leadership that is not over.
                 let (ballot, number) =
                     (self.ballot(*stale && *number > 127), 1 + u64::from(number % 4));
-                let (after, requests) = (u64::from(after % 4), run.bytes());
+                let requests = self.numbered(*from, ballot, run);
+                let after = u64::from(after % 4);
                 let message = ServiceMessage::Forward { ballot, number, after, requests };
                 self.hear_service(*from, message);
             }
@@ -492,6 +508,29 @@ impl Lone {
         let (header, message) = (self.header_of(sender), said.message(scene, &proposals));
         let event = Event::Received { header, message };
         let _ = self.service.handle(self.now, Input::Replica(event));
+    }
+
+    /// The run as a member forwards it. Whatever else a member says, it numbers its requests once
+    /// and for all: what it forwards to a later leadership has higher numbers than what an earlier
+    /// one may have got applied (A3 rests on that; see `pending` in the service).
+    fn numbered(&mut self, from: u8, ballot: Ballot, run: &RunPlan) -> Bytes {
+        let requests = run.bytes();
+        let Some(base) = requests.get(BASE).and_then(|base| base.try_into().ok()) else {
+            return requests;
+        };
+        let base = u64::from_le_bytes(base);
+        let line = self.lines.entry(self.peer(from)).or_default();
+        if ballot > line.ballot {
+            *line = Line { ballot, floor: line.highest, highest: line.highest };
+        }
+        let mut requests = BytesMut::from(&requests[..]);
+        if base > 0 {
+            let base = line.floor + 1 + base % 256;
+            requests[BASE].copy_from_slice(&base.to_le_bytes());
+            // As many as the format could number.
+            line.highest = line.highest.max(base + u64::from(u32::MAX));
+        }
+        requests.freeze()
     }
 
     fn hear_service(&mut self, from: u8, message: ServiceMessage) {
