@@ -56,7 +56,7 @@ pub struct Machine {
     inner: Box<dyn Erased>,
     applied: Vec<Applied>,
     sealed: Vec<Sealed>,
-    broken: Option<String>,
+    broken: Option<(Slot, String)>,
 }
 
 impl<M> Recipe<M> {
@@ -199,10 +199,15 @@ impl Machine {
         self.inner.show_reply(reply.whatever()).unwrap_or_else(|| format!("{reply:?}"))
     }
 
-    /// The first invariant that did not hold, and why.
+    /// The reply that was given `back` replies before the last one of this turn, in words.
+    pub(crate) fn tell_reply(&self, back: usize) -> Option<String> {
+        self.inner.recent(back).map(|reply| self.show_reply(reply))
+    }
+
+    /// The first invariant that did not hold, after which slot, and why.
     #[must_use]
-    pub fn broken(&self) -> Option<&str> {
-        self.broken.as_deref()
+    pub fn broken(&self) -> Option<(Slot, &str)> {
+        self.broken.as_ref().map(|(slot, why)| (*slot, why.as_str()))
     }
 }
 
@@ -224,7 +229,7 @@ impl StateMachine for Machine {
         self.inner.after_decree(at);
         self.sealed.push(Sealed { at, digest: self.inner.digest() });
         if self.broken.is_none() {
-            self.broken = self.inner.judge();
+            self.broken = self.inner.judge().map(|why| (at.slot, why));
         }
     }
 
@@ -256,6 +261,7 @@ trait Erased {
     fn machine(&self) -> &dyn Any;
     fn take_reply(&mut self, key: RequestKey) -> Option<Box<dyn AnyReply>>;
     fn forget_replies(&mut self);
+    fn recent(&self, back: usize) -> Option<&dyn AnyReply>;
     fn show(&self, operation: &[u8]) -> Option<String>;
     fn show_reply(&self, reply: &dyn Any) -> Option<String>;
 }
@@ -348,6 +354,10 @@ where
 
     fn forget_replies(&mut self) {
         self.replies.clear();
+    }
+
+    fn recent(&self, back: usize) -> Option<&dyn AnyReply> {
+        self.replies.iter().nth_back(back).map(|(_, reply)| reply as &dyn AnyReply)
     }
 
     fn show(&self, operation: &[u8]) -> Option<String> {
@@ -542,6 +552,7 @@ mod tests {
             machine.after_decree(AT);
         }
         let broken = machine.broken().expect("it does not hold");
-        assert_eq!(broken, "\"there is one at most\" does not hold: there are 2");
+        // A machine that does not say where it is is told where it went wrong all the same.
+        assert_eq!(broken, (AT.slot, "\"there is one at most\" does not hold: there are 2"));
     }
 }

@@ -245,9 +245,10 @@ impl fmt::Display for Size {
         let Self { nodes, events, messages, faults, requests, lasted_us } = self;
         write!(
             f,
-            "{}, {events} events, {messages} messages, {faults} faults, clients acted {requests} \
-             times (a burst is once), {}.{:03} ms",
+            "{}, {events} events, {messages} messages, {}, clients acted {requests} times (a \
+             burst is once), {}.{:03} ms",
             counted(*nodes, "member"),
+            counted(*faults, "fault"),
             lasted_us / 1_000,
             lasted_us % 1_000
         )

@@ -111,7 +111,7 @@ fn weigh(event: &Event, place: usize, count: usize, clues: &Clues, slice: &Slice
         "heals" => 20,
         "pause" if told.until > Some(event.at) => 12,
         "decides" | "applies" if slot => 22,
-        "submit" | "outcome" | "rejects" => match told.request {
+        "submit" | "outcome" | "rejects" | "gives-up" => match told.request {
             Some(key) if clues.requests.contains(&format!("{key:?}")) => 40,
             Some(_) | None => return 0,
         },
@@ -128,10 +128,10 @@ fn weigh(event: &Event, place: usize, count: usize, clues: &Clues, slice: &Slice
     own + near + named + late
 }
 
-/// Whether an event is a request that is taken, or the reply to it.
+/// Whether an event is a request that is taken, the reply to it, or that nobody waits for that.
 fn is_of_client(event: &Event) -> bool {
     match event.word {
-        "submit" => true,
+        "submit" | "gives-up" => true,
         "outcome" => event.told.text.contains(" applied in "),
         _other => false,
     }

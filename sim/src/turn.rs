@@ -157,7 +157,7 @@ impl World {
                 self.trace.tell(self.now, member, "submit", key.0, || {
                     let what =
                         if is_tagged { app::describe(&asked.body, machine) } else { String::new() };
-                    Told::from(format!("{key:?} as {id:?} {what}")).request(key)
+                    Told::from(format!("{key:?} {what}").trim_end().to_owned()).request(key)
                 });
                 let Header { incarnation, boot, .. } = process.header;
                 let caller = Caller { node: member, incarnation, boot };
@@ -295,11 +295,11 @@ impl World {
                 }
                 Output::Outcome { id, outcome } => {
                     let key = process.requests.remove(&id);
-                    let machine = process.service.machine_mut();
                     let is_applied = matches!(outcome, Outcome::Applied { .. });
-                    let wanted = key.filter(|_| is_applied && self.answers.is_some());
-                    let reply = wanted.and_then(|key| machine.take_reply(key));
                     self.hear_applied(member, process)?;
+                    let wanted = key.filter(|_| is_applied && self.answers.is_some());
+                    let machine = process.service.machine_mut();
+                    let reply = wanted.and_then(|key| machine.take_reply(key));
                     let machine = process.service.machine();
                     self.hear(member, machine, key, &outcome, reply)?;
                 }
@@ -370,8 +370,14 @@ impl World {
         let machine = process.service.machine_mut();
         let outer = self.meter.enter(Part::Checkers);
         machine.take_journal(&mut self.journal.0, &mut self.journal.1);
-        for applied in &self.journal.0 {
-            self.trace.tell(self.now, member, "applies", applied.reply, || Told::applied(applied));
+        let count = self.journal.0.len();
+        for (place, applied) in self.journal.0.iter().enumerate() {
+            self.trace.tell(self.now, member, "applies", applied.reply, || {
+                // Replies of stories are digests, which say nothing.
+                let is_tagged = self.answers.is_some();
+                let reply = is_tagged.then(|| machine.tell_reply(count - 1 - place)).flatten();
+                Told::applied(applied, reply.as_deref())
+            });
             self.checkers.on_applied(member, applied)?;
         }
         for sealed in &self.journal.1 {
@@ -379,14 +385,8 @@ impl World {
         }
         self.meter.enter(outer);
         let broken = machine.broken();
-        check!(
-            Invariant,
-            broken.is_none(),
-            "after slot {} at member {}: {}",
-            machine.end().0.saturating_sub(1),
-            member.0,
-            broken.unwrap_or_default()
-        );
+        let (slot, why) = broken.unwrap_or_default();
+        check!(Invariant, broken.is_none(), "after slot {slot} at member {}: {why}", member.0);
         Ok(())
     }
 

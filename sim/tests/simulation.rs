@@ -1,5 +1,6 @@
 //! Simulations of somebody's own state machine: what they find, and how they say it.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -120,6 +121,70 @@ fn a_machine_that_is_not_deterministic_is_found() {
     assert!(failure.violation.story.contains("is the state machine deterministic?"), "{failure}");
     assert!(!failure.repeats, "{failure}");
     assert!(failure.to_string().contains("this seed ran differently the second time"), "{failure}");
+    // What each replica replied is told, not only that replies differ.
+    let named = failure.small_violation.story.split(" place ").next().expect("a place");
+    let slot = named.rsplit(' ').next().expect("a slot").to_owned();
+    let told = failure.to_string();
+    let applied = told.lines().filter(|line| line.contains(&format!(" applies  slot {slot} r")));
+    let replies: BTreeSet<&str> = applied.filter_map(|line| line.split(": ").nth(1)).collect();
+    assert!(replies.len() > 1, "{told}");
+}
+
+/// The second run of a seed passes, as all do after the first.
+struct Once(Sum);
+
+static ONCE: AtomicU64 = AtomicU64::new(0);
+
+impl StateMachine for Once {
+    type Reply = u64;
+
+    fn apply(&mut self, at: At, request: &[u8]) -> u64 {
+        self.0.apply(at, request) + u64::from(ONCE.fetch_add(1, Ordering::Relaxed) == 0)
+    }
+}
+
+#[test]
+fn a_run_that_passes_the_next_time_is_not_told_as_one_that_fails() {
+    let simulation = Simulation::new(|| Once(Sum::default())).operations(some_bytes).seeds(0..1);
+    let failure = failure(simulation.shrink_for(ms(0)).check());
+    assert!(!failure.repeats && !failure.small_fails, "{failure}");
+    assert!(failure.to_string().contains("\n  and passes this time\n"), "{failure}");
+}
+
+/// Asks for a ticket until it hears of one.
+struct Asks;
+
+impl Client<u64> for Asks {
+    fn next(&mut self, _chance: &mut Prng) -> Option<Vec<u8>> {
+        Some(b"1".to_vec())
+    }
+}
+
+#[test]
+fn who_stops_waiting_and_where_an_invariant_broke_is_told() {
+    // A machine that does not say where it is, as few do at first.
+    struct Bare(Sum);
+    impl StateMachine for Bare {
+        type Reply = u64;
+
+        fn apply(&mut self, at: At, request: &[u8]) -> u64 {
+            self.0.apply(at, request)
+        }
+    }
+    let simulation = Simulation::new(|| Bare(Sum::default())).clients(2, |_| Asks);
+    let few = |bare: &Bare| if bare.0.sum < 49 * 4 { Ok(()) } else { Err("too many".into()) };
+    let simulation = simulation.invariant("few", few).options(|options| {
+        options.client.patience_nanos = 1_000_000;
+    });
+    let failure = failure(simulation.seeds(0..20).shrink_for(ms(0)).check());
+    let told = failure.to_string();
+    let slot = failure.small_violation.story.split(' ').nth(2).expect("a slot");
+    assert_ne!(slot, "0", "{told}");
+    assert!(told.contains(&format!(" applies  slot {slot} r")), "{told}");
+    assert!(told.contains(" gives-up r") && told.contains(" from client "), "{told}");
+    let page = std::fs::read_to_string(failure.picture_file.expect("a picture")).expect("a page");
+    assert!(page.contains("its outcome is unknown to it"), "in the story");
+    assert!(page.contains("which waits no more: r"), "in the story");
 }
 
 #[test]

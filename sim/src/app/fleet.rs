@@ -15,6 +15,7 @@ use crate::mischief::Cause;
 use crate::node::Item;
 use crate::options::{ClientOptions, Options};
 use crate::prng::Prng;
+use crate::trace::Told;
 use crate::violation::{Checked, check};
 use crate::world::World;
 
@@ -60,6 +61,7 @@ struct Session {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     tag: Tag,
+    member: MemberIndex,
     oversize: bool,
 }
 
@@ -161,7 +163,7 @@ impl Fleet {
         let len = most + 1 + self.chance.below(most);
         let tag = self.pass_tag();
         let body = Bytes::from(tag.body(&vec![b'x'; len as usize - Tag::LEN]));
-        self.open.insert(RequestKey::of(&body), Open { tag, oversize: true });
+        self.open.insert(RequestKey::of(&body), Open { tag, member, oversize: true });
         self.submit(world, member, Request::new(body));
     }
 
@@ -176,7 +178,7 @@ impl Fleet {
         let mut operation = self.crowd.choose(Chooser::Passer, &mut self.chance);
         for session in 0..self.sessions.len() {
             if operation.is_none() {
-                self.give_up(session);
+                self.give_up(world, session);
                 let chooser = Chooser::Session(session);
                 operation = self.crowd.choose(chooser, &mut self.chance);
                 if operation.is_some() {
@@ -189,7 +191,7 @@ impl Fleet {
         let tag = self.pass_tag();
         let mut request = self.request(world, member, tag, &operation);
         request.deadline = Some(synod_core::Instant::NEVER);
-        let key = self.note(tag, &operation, &request);
+        let key = self.note(member, tag, &operation, &request);
         world.give(member, Item::Submit(request));
         Some(key)
     }
@@ -215,7 +217,7 @@ impl Fleet {
             return;
         }
         if session.waits {
-            self.give_up(place);
+            self.give_up(world, place);
             if self.chance.chance(MOVE_PPM) {
                 self.move_on(world, place, None);
             }
@@ -255,7 +257,7 @@ impl Fleet {
     }
 
     fn hear(&mut self, world: &mut World, answer: &Answer) -> Checked {
-        let Some(Open { tag, oversize }) = self.open.remove(&answer.key) else { return Ok(()) };
+        let Some(Open { tag, oversize, .. }) = self.open.remove(&answer.key) else { return Ok(()) };
         if oversize {
             check!(
                 Bounds,
@@ -320,8 +322,16 @@ impl Fleet {
     }
 
     /// A session stops waiting: what it asked for stays open for ever.
-    fn give_up(&mut self, place: usize) {
+    fn give_up(&mut self, world: &mut World, place: usize) {
         let session = &mut self.sessions[place];
+        let tag = Tag { client: place as u32, serial: session.serial };
+        if session.waits && world.trace.is_watched() {
+            let open = self.open.iter().find(|(_, open)| open.tag == tag);
+            if let Some((key, Open { member, .. })) = open {
+                let told = || Told::from(format!("{key:?} from client {place}")).request(*key);
+                world.trace.remark(world.now(), *member, "gives-up", told);
+            }
+        }
         session.waits = false;
         if session.asked.take().is_some() {
             self.crowd.hear(place, &Ending::Unknown);
@@ -351,7 +361,7 @@ impl Fleet {
     fn send(&mut self, world: &mut World, member: MemberIndex, tag: Tag, operation: &[u8]) {
         let request = self.request(world, member, tag, operation);
         if world.node(member).process.is_some() && !self.withheld {
-            let _ = self.note(tag, operation, &request);
+            let _ = self.note(member, tag, operation, &request);
             self.submit(world, member, request);
         }
     }
@@ -363,10 +373,16 @@ impl Fleet {
     }
 
     /// Notes that a request is under way.
-    fn note(&mut self, tag: Tag, operation: &[u8], request: &Request) -> RequestKey {
+    fn note(
+        &mut self,
+        member: MemberIndex,
+        tag: Tag,
+        operation: &[u8],
+        request: &Request,
+    ) -> RequestKey {
         let key = RequestKey::of(&request.body);
         self.crowd.sent(tag, operation);
-        self.open.insert(key, Open { tag, oversize: false });
+        self.open.insert(key, Open { tag, member, oversize: false });
         key
     }
 

@@ -212,9 +212,9 @@ impl fmt::Display for Tally {
 #[must_use]
 pub fn describe(body: &[u8], machine: &Machine) -> String {
     let whose = match Tag::of(body) {
-        Some(Tag { client: fleet::PASSER, serial }) => format!("of passer {serial}"),
-        Some(Tag { client, serial }) => format!("{serial} of client {client}"),
-        None => "of nobody".into(),
+        Some(Tag { client: fleet::PASSER, serial }) => format!("from passer {serial}"),
+        Some(Tag { client, serial: _ }) => format!("from client {client}"),
+        None => "from nobody".into(),
     };
     format!("{whose}: {}", machine.show(Tag::strip(body)))
 }
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(Tag::of(b"short"), None);
         let machine = registers::RegisterApp::default().machine(false);
         let told = |body: &[u8]| describe(body, &machine);
-        assert_eq!(told(&one), "2 of client 1: \"same\"");
+        assert_eq!(told(&one), "from client 1: \"same\"");
         let long = Tag { client: fleet::PASSER, serial: 9 }.body(&[0; 40]);
         assert!(told(&long).ends_with("\\x00…\""), "{}", told(&long));
     }

@@ -368,6 +368,13 @@ function arrowText(a) {
 function drawMarks(view, labels) {
   const { ctx, colours } = view;
   const alone = view.events.length < 40 + view.height / 2;
+  // What clients hear is told beside what was decided in the same turn.
+  const replies = new Map();
+  for (const e of view.events) {
+    if (e.word !== "outcome" || !isShown(view, e)) continue;
+    const turn = `${e.m}:${e.t}`;
+    replies.set(turn, [...(replies.get(turn) || []), markLabel(e)]);
+  }
   for (const e of view.events) {
     if (!isShown(view, e)) continue;
     const x = xOf(view, e.m),
@@ -377,7 +384,8 @@ function drawMarks(view, labels) {
     if (e.word === "decides") {
       ctx.fillStyle = colours["--decided"];
       ctx.fillRect(x - 11, y - 1.5, 9, 3);
-      mark(view, labels, e, `✓ ${slots(e)}`, "--decided", 5, alone);
+      const heard = replies.get(`${e.m}:${e.t}`) || [];
+      mark(view, labels, e, [`✓ ${slots(e)}`, ...heard].join("  "), "--decided", 5, alone);
     } else if (e.word === "leader") {
       mark(view, labels, e, `leader ${e.text}`, "--text", e.text.endsWith("itself") ? 7 : 3, alone);
     } else if (MARKS[e.word] && (alone || e.word === "dies" || e.word === "starts")) {
@@ -386,10 +394,7 @@ function drawMarks(view, labels) {
       // Who dies and starts at one moment does it in this order.
       const below = e.word === "starts" && e.t > 0 ? 11 : 0;
       glyph(view, sign, big ? x : x - 7, y + below, colours[colour], big ? 15 : 10);
-      const text =
-        e.word === "applies"
-          ? ""
-          : `${e.word} ${e.text.replace(/ (as RequestId|promised=).*/, "")}`;
+      const text = markLabel(e);
       mark(view, labels, e, text, colour, big ? 6 : 2, alone, below);
     } else if (!QUIET.has(e.word) && alone) {
       glyph(view, "◆", x, y, colours["--soft"], 9);
@@ -404,6 +409,15 @@ function drawMarks(view, labels) {
     }
   }
   ctx.globalAlpha = 1;
+}
+
+// `submit`, `r64bcbfa9 from client 1: buy` is `client 1: buy`.
+function markLabel(e) {
+  if (e.word === "applies") return "";
+  if (e.word === "submit") return e.text.replace(/^r[0-9a-f]{8} from /, "");
+  if (e.word === "gives-up") return `${e.text.replace(/^r[0-9a-f]{8} from /, "")} gives up`;
+  if (e.word === "outcome") return e.text.replace(/^r[0-9a-f]{8} (applied in slot \d+: )?/, "");
+  return `${e.word} ${e.text.replace(/ promised=.*/, "")}`;
 }
 
 const slots = (e) => (e.end - e.from === 1 ? `${e.from}` : `${e.from}..${e.end}`);

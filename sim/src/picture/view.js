@@ -15,6 +15,7 @@ const MARKS = {
   submit: ["▸", "--accent"],
   rejects: ["▹", "--soft"],
   outcome: ["◂", "--accent"],
+  "gives-up": ["✗", "--red"],
   applies: ["•", "--decided"],
   clock: ["◷", "--soft"],
   fault: ["⚡", "--red"],
@@ -146,7 +147,7 @@ function isShown(view, e) {
   if (view.hidden.has("disk") && (e.word === "write" || e.word === "synced")) return false;
   return !(view.hidden.has("clients") && CLIENT_WORDS.has(e.word));
 }
-const CLIENT_WORDS = new Set(["submit", "rejects", "outcome", "applies"]);
+const CLIENT_WORDS = new Set(["submit", "rejects", "outcome", "applies", "gives-up"]);
 
 // How strongly something is drawn: what is filtered out stays as a shadow.
 function strength(view, e) {

@@ -52,8 +52,12 @@ pub(super) fn tell(events: &[Event], place: usize) -> String {
         "pause" => format!("m{member} is stopped {text}"),
         "decides" => format!("m{member} knows that slots {text} are decided"),
         "applies" => format!("m{member} applies {text}"),
-        "submit" => format!("a client submits {text} at m{member}"),
-        "outcome" => format!("m{member} tells the client: {text}"),
+        "submit" => asked(member, text),
+        "outcome" => format!("m{member} tells {}: {text}", listener(events, place)),
+        "gives-up" => {
+            let (key, client) = text.split_once(" from ").unwrap_or((text, "a client"));
+            format!("{client} waits for {key} at m{member} no more: its outcome is unknown to it")
+        }
         "rejects" => format!("m{member} does not take {text}"),
         "write" => format!("m{member} begins to write {}", written(text)),
         "harm" => format!("damage on the disk of m{member}: {text}"),
@@ -65,6 +69,29 @@ pub(super) fn tell(events: &[Event], place: usize) -> String {
         "blames" => format!("m{member} refuses a message: {text}"),
         word => format!("m{member} {word} {text}"),
     }
+}
+
+/// A request in words: `r8f815eb8 from client 3: buy`.
+fn asked(member: u8, text: &str) -> String {
+    let told = text.split_once(" from ").and_then(|(key, rest)| {
+        let (client, operation) = rest.split_once(": ")?;
+        Some(format!("{client} asks m{member}: {operation} ({key})"))
+    });
+    told.unwrap_or_else(|| format!("m{member} takes {text}"))
+}
+
+/// Who submitted the request of an outcome, and whether it still waits for it.
+fn listener(events: &[Event], place: usize) -> String {
+    let request = events[place].told.request;
+    let before = events[..place].iter().filter(|other| other.told.request == request);
+    let whose = |other: &Event| {
+        let (_, rest) = other.told.text.split_once(" from ")?;
+        rest.split_once(": ").map(|(client, _)| client.to_owned())
+    };
+    let waits = !before.clone().any(|other| other.word == "gives-up");
+    let client = before.filter(|other| other.word == "submit").find_map(whose);
+    let client = client.unwrap_or_else(|| "the client".to_owned());
+    if waits { client } else { format!("{client}, which waits no more") }
 }
 
 /// A record in words: `⇒ w4 promised=3.m0 decided=1 accepted [2=a@3.m0]`.

@@ -151,11 +151,12 @@ impl Told {
         }
     }
 
-    /// A request that the state machine applied.
+    /// A request that the state machine applied, and its reply.
     #[must_use]
-    pub fn applied(applied: &Applied) -> Self {
+    pub fn applied(applied: &Applied, reply: Option<&str>) -> Self {
         let Applied { slot, ballot, key, .. } = applied;
-        Self::from(format!("slot {slot} {key:?} of {ballot}"))
+        let reply = reply.map(|reply| format!(": {reply}")).unwrap_or_default();
+        Self::from(format!("slot {slot} {key:?} of {ballot}{reply}"))
             .ballot(Some(*ballot))
             .slots(*slot, slot.next())
             .request(*key)

@@ -192,7 +192,8 @@ fn what_is_too_large_must_not_be_taken() {
     assert!(scene.fleet.open.is_empty());
     assert!(scene.world.stats().rejected >= 20);
 
-    let open = Open { tag: Tag { client: PASSER, serial: 1 }, oversize: true };
+    let open =
+        Open { tag: Tag { client: PASSER, serial: 1 }, member: MemberIndex(0), oversize: true };
     let member = MemberIndex(1);
     for (taken, ending) in [
         (true, Ending::Applied(Box::new(0u64))),
