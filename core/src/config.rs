@@ -304,6 +304,7 @@ mod tests {
         assert_eq!(broken(|c| c.timeouts.resend = Duration::ZERO), timeout("resend"));
         assert_eq!(broken(|c| c.timeouts.disk_stall = Duration::ZERO), timeout("disk_stall"));
         assert_eq!(broken(|c| c.timeouts.notice = Duration::from_secs(1)), timeout("notice"));
+        assert_eq!(broken(|c| c.timeouts.notice = c.timeouts.heartbeat), Ok(()));
         assert_eq!(broken(|c| c.timeouts.resend = Duration::MAX), timeout("resend"));
         let jitter = broken(|c| c.timeouts.election_jitter = Duration::MAX);
         assert_eq!(jitter, timeout("election_jitter"));

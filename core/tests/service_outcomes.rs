@@ -109,16 +109,19 @@ fn a_guard_holds_in_its_own_leadership_only() {
     t.elect();
     let old = t.service(0).replica().leader();
     let guarded = |only_in| Request { only_in, ..request("x") };
+    let proposed = |t: &Cluster| t.service(0).status().counters.proposed;
     for place in [0, 1] {
         let id = t.offer(place, guarded(old)).expect("there is room");
         t.drain(place);
         t.run_until(|t| t.is_applied(place, id));
+        let before = proposed(&t);
         let other = Some(Ballot { round: 99, node: NodeId(1) });
         let id = t.offer(place, guarded(other)).expect("there is room");
         t.drain(place);
         t.run_until(|t| t.outcome(place, id).is_some());
         let why = Why::OtherBallot(old.expect("it leads"));
         assert_eq!(t.outcome(place, id), Some(Outcome::Refused(why)));
+        assert_eq!(proposed(&t), before, "there is nothing to propose");
     }
     // It was offered to its leadership, and that was lost: the next one refuses it for certain.
     t.fate = Box::new(|packet| if packet.name == "2a" { Fate::Hold } else { Fate::Pass });

@@ -38,6 +38,7 @@ stories! {
     a_leader_decides_from_remote_votes_before_its_own_write,
     a_leader_is_announced_once_its_barrier_is_decided,
     a_leader_without_a_quorum_steps_down,
+    a_mark_is_due_once_its_decree_is_durable,
     a_nack_teaches_first_hand,
     a_notice_of_a_ballot_covers_only_what_was_accepted_in_it,
     a_notice_waits_for_the_next_accept,

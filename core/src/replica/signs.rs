@@ -98,4 +98,17 @@ mod tests {
         signs.raise(Sign::Nack);
         assert_eq!(signs.first(), Some(Sign::Nack));
     }
+
+    #[test]
+    fn one_sign_is_lowered_and_the_others_stay() {
+        for lowered in Sign::ALL {
+            let mut signs = Signs::ALL;
+            signs.lower(lowered);
+            for sign in Sign::ALL.into_iter().filter(|sign| *sign != lowered) {
+                assert_eq!(signs.first(), Some(sign));
+                signs.lower_first();
+            }
+            assert_eq!(signs.first(), None);
+        }
+    }
 }

@@ -227,6 +227,20 @@ mod tests {
     }
 
     #[test]
+    fn segments_get_room_for_the_runs_that_wait() {
+        let mut intake = intake();
+        assert_eq!(intake.segment_bytes(1000), 0);
+        intake.take(MEMBER, origin(1), forward(1, 0, &[4, 5]));
+        intake.take(MEMBER, origin(1), forward(2, 5, &[8]));
+        let bytes: Vec<usize> = intake.runs().map(|(_, run)| run.requests.len()).collect();
+        let all = 2 * SEGMENT_HEAD_BYTES + bytes[0] + bytes[1];
+        assert_eq!(intake.segment_bytes(1000), all);
+        assert_eq!(intake.segment_bytes(all - 1), all - 1);
+        let first = SEGMENT_HEAD_BYTES + bytes[0];
+        assert_eq!(intake.segment_bytes(0), first, "the first goes, however large");
+    }
+
+    #[test]
     fn what_was_taken_is_not_taken_again() {
         let mut intake = intake();
         intake.take(MEMBER, origin(1), forward(1, 0, &[1, 2]));

@@ -154,3 +154,40 @@ fn refusing_what_is_queued_leaves_alone_what_is_sent() {
     assert!(pending.applied(1, B1));
     assert!(pending.is_drained());
 }
+
+#[test]
+fn only_numbers_in_the_queue_have_an_entry() {
+    let mut pending = queue(&["a", "b", "c", "d", "e", "f", "g", "h"]);
+    let held = |pending: &Pending| (1..40).filter(|at| pending.entry(*at).is_some()).count();
+    assert_eq!(held(&pending), 8, "a full ring holds each place once");
+    send(&mut pending, B1);
+    for number in 1..=8 {
+        assert!(pending.applied(number, B1));
+    }
+    pending.push(Instant(1), request("i")).expect("there is room");
+    assert_eq!(held(&pending), 1, "places are used again, numbers are not");
+    assert_eq!(pending.entry(9).map(Entry::body), Some(&b"i"[..]));
+}
+
+#[test]
+fn a_full_queue_is_gathered_once_around() {
+    let mut pending = queue(&["a", "b", "c", "d", "e", "f", "g", "h"]);
+    let mut numbers = Vec::new();
+    let gathered = pending.gather(B1, |number, _, _| {
+        numbers.push(number);
+        true
+    });
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!((gathered.end, gathered.load), (9, Load { requests: 8, bytes: 8 }));
+}
+
+#[test]
+fn a_segment_gets_room_for_what_waits() {
+    let mut pending = queue(&["a", "bb", "cccc"]);
+    let heads = |requests| SEGMENT_HEAD_BYTES + requests * REQUEST_HEAD_BYTES;
+    assert_eq!(pending.unsent_bytes(1000), heads(3) + 7);
+    assert_eq!(pending.unsent_bytes(20), SEGMENT_HEAD_BYTES + 20);
+    assert_eq!(pending.unsent_bytes(0), heads(1) + 1, "the first goes, however large");
+    pending.mark_sent(3, B1);
+    assert_eq!(pending.unsent_bytes(1000), heads(1) + 4, "what was sent needs none");
+}

@@ -55,20 +55,34 @@ impl Fate {
 /// The fates so far, by the keys of the mutants.
 pub(crate) struct Ledger {
     fates: BTreeMap<String, Fate>,
+    /// The fates of runs before it began afresh.
+    earlier: BTreeMap<String, Fate>,
     file: File,
 }
 
 impl Ledger {
-    /// Goes on with the file of an earlier run. A line is a fate, a tab and a key; later lines win.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+    /// Goes on with the file of an earlier run, or begins `afresh` and lays aside what that holds.
+    /// A line is a fate, a tab and a key; later lines win.
+    pub(crate) fn open(path: &Path, afresh: bool) -> Result<Self, String> {
         let failed = |error| format!("{}: {error}", path.display());
-        let text = fs::read_to_string(path).unwrap_or_default();
+        let aside = path.with_extension("earlier.txt");
+        let mut earlier = read(&aside);
+        if afresh {
+            earlier.extend(read(path));
+            let lines: String = earlier.iter().map(|(key, fate)| line(key, fate)).collect();
+            fs::write(&aside, lines).map_err(failed)?;
+            let _ = fs::remove_file(path);
+        }
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
-        let lines = text.lines().filter_map(|line| {
-            let (fate, key) = line.split_once('\t')?;
-            Some((key.to_owned(), Fate::parse(fate)?))
-        });
-        Ok(Self { fates: lines.collect(), file })
+        Ok(Self { fates: read(path), earlier, file })
+    }
+
+    /// The test that noticed a mutant in an earlier run.
+    pub(crate) fn noticed_by(&self, key: &str) -> Option<&str> {
+        match self.earlier.get(key)? {
+            Fate::Caught(test) => Some(test),
+            Fate::Hung(_) | Fate::Swarm(_) | Fate::Survived | Fate::Unviable | Fate::Left => None,
+        }
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&Fate> {
@@ -76,12 +90,26 @@ impl Ledger {
     }
 
     pub(crate) fn put(&mut self, key: &str, fate: Fate) -> Result<(), String> {
-        // What a simulator says may hold anything.
-        let line = fate.to_string().replace(['\t', '\n'], " ");
-        writeln!(self.file, "{line}\t{key}").map_err(|error| format!("the ledger: {error}"))?;
+        let line = line(key, &fate);
+        self.file.write_all(line.as_bytes()).map_err(|error| format!("the ledger: {error}"))?;
         self.fates.insert(key.to_owned(), fate);
         Ok(())
     }
+}
+
+fn line(key: &str, fate: &Fate) -> String {
+    // What a simulator says may hold anything.
+    format!("{}\t{key}\n", fate.to_string().replace(['\t', '\n'], " "))
+}
+
+/// The fates in a file; none without one.
+fn read(path: &Path) -> BTreeMap<String, Fate> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| {
+        let (fate, key) = line.split_once('\t')?;
+        Some((key.to_owned(), Fate::parse(fate)?))
+    });
+    lines.collect()
 }
 
 /// The keys of the survivors that are explained: lines that are neither empty nor begin with `#`.
@@ -106,16 +134,24 @@ mod tests {
             Fate::Left,
         ];
         for (number, fate) in fates.iter().enumerate() {
-            let mut ledger = Ledger::open(&path).expect("a file");
+            let mut ledger = Ledger::open(&path, false).expect("a file");
             ledger.put("again", fate.clone()).expect("a line");
             ledger.put(&format!("key {number}"), fate.clone()).expect("a line");
         }
-        let ledger = Ledger::open(&path).expect("a file");
+        let ledger = Ledger::open(&path, false).expect("a file");
         for (number, fate) in fates.iter().enumerate() {
             assert_eq!(ledger.get(&format!("key {number}")), Some(fate));
         }
         assert_eq!(ledger.get("again"), Some(&Fate::Left));
         assert_eq!(ledger.get("key"), None);
+
+        for _ in 0..2 {
+            let ledger = Ledger::open(&path, true).expect("a file");
+            assert_eq!(ledger.get("key 0"), None);
+            assert_eq!(ledger.noticed_by("key 0"), Some("a::b"));
+            assert_eq!(ledger.noticed_by("key 1"), None);
+        }
+        fs::remove_file(path.with_extension("earlier.txt")).expect("a file");
         fs::remove_file(path).expect("a file");
     }
 

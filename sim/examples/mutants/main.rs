@@ -9,7 +9,8 @@
 //!
 //! `explained.txt` beside this file names the survivors that nothing can notice, or need not, and
 //! why. Others make the tool fail. Results are kept in `mutants-core/results.txt`, and the next run
-//! goes on from there: remove the file, or say `--afresh`, after the core or a test changed.
+//! goes on from there. After the core or a test changed say `--afresh`, which asks first the test
+//! that noticed a mutant before.
 //!
 //! ```sh
 //! cargo run -p synod-sim --example mutants                        # all
@@ -78,10 +79,7 @@ fn run() -> Result<bool, String> {
     let place = target.unwrap_or_else(|| root.join("target")).join("mutants-core");
     fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     let results = place.join("results.txt");
-    if options.afresh {
-        let _ = fs::remove_file(&results);
-    }
-    let mut ledger = Ledger::open(&results)?;
+    let mut ledger = Ledger::open(&results, options.afresh)?;
     let tree = Tree::build(root, &place, &mutants, &mut ledger)?;
     let laboratory = Laboratory {
         binaries: tree.binaries()?,
@@ -156,8 +154,11 @@ impl Laboratory {
 
     fn fate_of(&self, mutant: &Mutant) -> Result<Fate, String> {
         let function = self.tree.function_of(mutant).ok_or("a mutant that is not planted")?;
+        if let Some(test) = self.noticed_again(mutant)? {
+            return Ok(Fate::Caught(test));
+        }
         for binary in self.binaries.iter().filter(|binary| binary.calls(function)) {
-            match binary.run(self.tree.folder(), mutant.number, None)? {
+            match binary.run(self.tree.folder(), mutant.number, None, None)? {
                 Trial::Failed(test) => return Ok(Fate::Caught(test)),
                 Trial::Hung(binary) => return Ok(Fate::Hung(binary)),
                 Trial::Passed => {}
@@ -171,6 +172,19 @@ impl Laboratory {
             hunt::hunt(self.tree.target(), mutant.number, self.options.seeds)?;
         let noticed = |how| Fate::Swarm(format!("in {seeds} seeds and {seconds} s: {how}"));
         Ok(how.map_or(Fate::Survived, noticed))
+    }
+
+    /// The test that noticed a mutant in an earlier run, if it still does, which saves the others.
+    fn noticed_again(&self, mutant: &Mutant) -> Result<Option<String>, String> {
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let test = ledger.noticed_by(&mutant.key).map(str::to_owned);
+        drop(ledger);
+        let Some(test) = test else { return Ok(None) };
+        let Some(binary) = self.binaries.iter().find(|binary| binary.has(&test)) else {
+            return Ok(None);
+        };
+        let trial = binary.run(self.tree.folder(), mutant.number, Some(&test), None)?;
+        Ok((trial == Trial::Failed(test.clone())).then_some(test))
     }
 
     fn build_swarm(&self) -> Result<(), String> {

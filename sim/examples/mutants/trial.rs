@@ -1,5 +1,6 @@
 //! Runs the tests of the copy with one mutant on, until one fails.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -20,6 +21,8 @@ pub(crate) struct Binary {
     took: Duration,
     /// The functions that it calls, by number.
     called: Vec<bool>,
+    /// The names of its tests.
+    tests: BTreeSet<String>,
 }
 
 /// What a mutant did to the tests.
@@ -40,9 +43,15 @@ impl Binary {
         let name = stem.rsplit_once('-').map_or(&*stem, |(name, _)| name).to_owned();
         let report = target.join(format!("called-{name}"));
         let _ = fs::remove_file(&report);
-        let mut binary = Self { path: path.to_owned(), name, took: MOST_TIME, called: Vec::new() };
+        let mut binary = Self {
+            path: path.to_owned(),
+            name,
+            took: MOST_TIME,
+            called: Vec::new(),
+            tests: tests_of(path)?,
+        };
         let started = Instant::now();
-        match binary.run(tree, 0, Some(&report))? {
+        match binary.run(tree, 0, None, Some(&report))? {
             Trial::Passed => {}
             other => return Err(format!("the tests fail without any mutant: {other:?}")),
         }
@@ -61,11 +70,16 @@ impl Binary {
         self.called[function]
     }
 
-    /// Runs the tests with one mutant on, until one fails.
+    pub(crate) fn has(&self, test: &str) -> bool {
+        self.tests.contains(test)
+    }
+
+    /// Runs the tests, or one of them, with one mutant on, until one fails.
     pub(crate) fn run(
         &self,
         tree: &Path,
         switch: usize,
+        test: Option<&str>,
         report: Option<&Path>,
     ) -> Result<Trial, String> {
         let failed = |error| format!("{}: {error}", self.path.display());
@@ -76,10 +90,11 @@ impl Binary {
         // A mutant may well run, or ask for memory, without end. What counts is the time of the
         // processor, so that a busy machine makes nobody look as if it hung.
         let seconds = (self.took * 3).as_secs().max(LEAST_SECONDS);
-        let limits = format!("ulimit -v 6000000; ulimit -t {seconds}; exec \"$0\"");
+        let limits = format!("ulimit -v 6000000; ulimit -t {seconds}; exec \"$0\" \"$@\"");
         let mut child = command
             .args(["-c", &limits])
             .arg(&self.path)
+            .args(test.map_or(vec![], |test| vec![test, "--exact"]))
             .env(VARIABLE, switch.to_string())
             .env("RUST_TEST_THREADS", "1")
             .env("RUST_BACKTRACE", "0")
@@ -109,6 +124,14 @@ impl Binary {
             Err(_) => Trial::Hung(self.name.clone()),
         })
     }
+}
+
+/// The names of the tests of a binary.
+fn tests_of(path: &Path) -> Result<BTreeSet<String>, String> {
+    let listed = Command::new(path).args(["--list", "--format=terse"]).output();
+    let listed = listed.map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = String::from_utf8_lossy(&listed.stdout);
+    Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
 }
 
 fn first_failure(output: ChildStdout) -> Option<String> {
