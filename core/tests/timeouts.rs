@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::Cluster;
-use synod_core::{ConfigError, Timeouts};
+use synod_core::{ConfigError, NodeId, Timeouts};
 
 #[test]
 fn timeouts_change_at_run_time_or_not_at_all() {
@@ -46,4 +46,24 @@ fn a_notice_that_is_kept_back_has_a_deadline() {
     assert_eq!(cluster.replica(leader).decided(), decided.next());
     let now = cluster.clock(leader);
     assert_eq!(cluster.replica(leader).deadline(), now.after(notice));
+}
+
+/// A leader that keeps back its notices tells the member that waits for a decree, and no other.
+#[test]
+fn who_waits_for_a_decree_is_told_at_once() {
+    let mut cluster = Cluster::formed(3);
+    cluster.run(1500);
+    let leader = cluster.leader().expect("a leader");
+    let timeouts = Timeouts { notice: Duration::from_millis(7), ..Timeouts::default() };
+    cluster.node(leader).replica.set_timeouts(timeouts).expect("sound");
+    cluster.run(20);
+    let others: Vec<_> = (1..=3).filter(|id| *id != leader).collect();
+    let waits = NodeId(others[0]);
+    let place = cluster.replica(leader).config().configuration.index_of(waits).expect("a member");
+    let before = cluster.replica(leader).decided();
+    cluster.node(leader).replica.tell_promptly(place, before.next());
+    cluster.propose(leader, "x");
+    cluster.flush();
+    let decided = [others[0], others[1]].map(|id| cluster.replica(id).decided());
+    assert_eq!(decided, [before.next(), before]);
 }
