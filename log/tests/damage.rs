@@ -140,6 +140,26 @@ fn rot_behind_the_last_proof_is_taken_for_a_torn_write_until_a_mark_proves_it() 
     assert_eq!(recovered.promised, ballot(5));
 }
 
+/// A promise that stands in a mark alone is no mark of an idle log: were it to rot unproven, the
+/// member would promise again what it has refused.
+#[test]
+fn a_promise_without_slots_is_proven_when_the_log_settles() {
+    let device = SimDevice::new(512);
+    let (mut log, _) = open(&device).expect("a new log");
+    put_synced(&mut log, 0);
+    log.settle().expect("settled");
+    let before = device.contents(FIRST).expect("a segment");
+    let end = before.iter().rposition(|byte| *byte != 0).expect("records") as u64 + 1;
+    let record = Record { promised: ballot(9), decided: Slot(1), body: Body::Mark };
+    log.stage(WriteId(2), record).expect("staged");
+    log.settle().expect("settled");
+    let device = device.power_cut(Keep::Nothing);
+    let (_, recovered) = open(&device.fork()).expect("it starts");
+    assert_eq!(recovered.promised, ballot(9));
+    assert!(device.rot(FIRST, end.next_multiple_of(8) + 20, 1));
+    assert_eq!(damage(&device).fault, Fault::Record);
+}
+
 #[test]
 fn every_byte_of_a_sealed_segment_is_proven() {
     let (device, record) = five();

@@ -284,9 +284,11 @@ impl World {
                     self.send(member, &header, to, &payload)?;
                 }
                 Output::ReadBack { from, end } => {
+                    self.checkers.on_read(member, from, end)?;
                     self.read_later(member, Read::Back { from, end });
                 }
                 Output::CatchUp { to, from, end, decided } => {
+                    self.checkers.on_read(member, from, end)?;
                     self.read_later(member, Read::CatchUp { to, from, end, decided });
                 }
                 Output::LeaderChanged { leader } => {

@@ -20,6 +20,8 @@ pub struct Forwards {
     numbers: BTreeMap<(MemberIndex, Ballot), u64>,
     /// The most requests that one run of each member took.
     taken: Vec<u64>,
+    /// The leadership of the last decree that each member applied in its present run.
+    reached: Vec<Ballot>,
 }
 
 impl Forwards {
@@ -32,6 +34,7 @@ impl Forwards {
             lines: BTreeMap::new(),
             numbers: BTreeMap::new(),
             taken: vec![0; members.len()],
+            reached: vec![Ballot::ZERO; members.len()],
         }
     }
 
@@ -39,6 +42,17 @@ impl Forwards {
     pub fn on_submit(&mut self, caller: Caller, number: u64) {
         let taken = &mut self.taken[caller.node.place()];
         *taken = number.max(*taken);
+    }
+
+    /// A run starts.
+    pub fn on_start(&mut self, node: MemberIndex) {
+        self.reached[node.place()] = Ballot::ZERO;
+    }
+
+    /// `node` has applied a decree of this leadership.
+    pub fn on_sealed(&mut self, node: MemberIndex, ballot: Ballot) {
+        let reached = &mut self.reached[node.place()];
+        *reached = ballot.max(*reached);
     }
 
     /// A service sends something to another one.
@@ -93,6 +107,13 @@ impl Forwards {
             "member {} forwards to member {} what is meant for {ballot}",
             by.node.0,
             to.0
+        );
+        let reached = self.reached[by.node.place()];
+        check!(
+            Bounds,
+            ballot >= reached,
+            "member {} forwards in {ballot}, and has applied what {reached} decided: it is in vain",
+            by.node.0
         );
         let last = self.lines.insert(by, (ballot, number));
         let next = match last {
@@ -180,6 +201,19 @@ mod tests {
         breaks(a, NodeSet::of(MemberIndex(2)), &forward(BALLOT, 3, 0, 9));
         breaks(a, b.with(A), &forward(BALLOT, 3, 0, 9));
         breaks(caller(B, 1), b, &forward(BALLOT, 1, 0, 9));
+    }
+
+    #[test]
+    fn nothing_is_forwarded_to_a_leadership_of_the_past() {
+        let mut forwards = sound();
+        let (a, b) = (caller(A, 1), NodeSet::of(B));
+        forwards.on_sealed(A, BALLOT);
+        forwards.on_sealed(B, Ballot { round: 9, ..BALLOT });
+        forwards.on_send(a, b, &forward(BALLOT, 3, 2, 9)).expect("its leadership goes on");
+        forwards.on_sealed(A, Ballot { round: 3, ..BALLOT });
+        forwards.on_send(a, b, &forward(BALLOT, 4, 2, 9)).expect_err("it has a successor");
+        forwards.on_start(A);
+        forwards.on_send(a, b, &forward(BALLOT, 5, 2, 9)).expect("a new run knows of none");
     }
 
     #[test]

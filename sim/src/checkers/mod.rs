@@ -21,6 +21,8 @@
 //!
 //! [`Checkers`] hands each thing that happens to every checker that cares for it.
 
+pub mod acquaintance;
+pub mod answers;
 pub mod bounds;
 pub mod campaigns;
 pub mod demands;
@@ -64,6 +66,8 @@ use crate::violation::{Checked, Violation};
 pub struct Checkers {
     images: Images,
     history: History,
+    acquaintance: acquaintance::Acquaintance,
+    answers: answers::Answers,
     campaigns: campaigns::Campaigns,
     promises: promises::Promises,
     proposals: proposals::Proposals,
@@ -116,6 +120,8 @@ impl Checkers {
         Self {
             images: Images::new(members.len(), quorums),
             history: History::default(),
+            acquaintance: acquaintance::Acquaintance::new(members),
+            answers: answers::Answers::new(members),
             campaigns: campaigns::Campaigns::new(members, quorums),
             promises: promises::Promises::new(members),
             proposals: proposals::Proposals::new(limits.window),
@@ -177,6 +183,8 @@ impl Checkers {
         recovery::check_recovered(&self.images, node, recovered)?;
         self.images.on_recovered(node, recovered)?;
         self.order.on_start(node, applied);
+        self.acquaintance.on_start(node, recovered);
+        self.forwards.on_start(node);
         self.campaigns.on_start(node);
         self.patience.on_start(node, recovered.promised);
         self.reigns.on_start(node);
@@ -203,6 +211,7 @@ impl Checkers {
     ) -> Checked {
         let now = self.clocks[node.place()];
         self.images.on_persist(node, id, record);
+        self.acquaintance.on_persist(node, id, record)?;
         self.campaigns.on_promised(now, node, record.promised)?;
         self.patience.on_promised(now, node, record.promised)?;
         self.reigns.on_persist(now, node, id);
@@ -219,10 +228,19 @@ impl Checkers {
     /// The violation found.
     pub fn on_persisted(&mut self, node: MemberIndex, upto: WriteId) -> Checked {
         self.reigns.on_persisted(node, upto);
+        self.acquaintance.on_persisted(node, upto);
         self.images.on_persisted(node, upto)?;
         let in_flight = self.images.in_flight(node);
         self.quiet.on_persisted(self.clocks[node.place()], node, in_flight);
         Ok(())
+    }
+
+    /// `node` asks its host to read these slots back from its log.
+    ///
+    /// # Errors
+    /// Recovery.
+    pub fn on_read(&self, node: MemberIndex, from: Slot, end: Slot) -> Checked {
+        recovery::check_read(&self.images, node, from, end)
     }
 
     /// A message leaves.
@@ -248,6 +266,7 @@ impl Checkers {
                 let now = self.clocks[node.place()];
                 self.patience.on_beat_sent(now, node, beat)?;
                 self.reigns.on_beat_sent(now, node, beat)?;
+                self.answers.on_beat_sent(node, beat)?;
                 self.quiet.on_beat_sent(now, node);
             }
             Message::Promise { .. }
@@ -276,6 +295,7 @@ impl Checkers {
     pub fn begin_turn(&mut self, node: MemberIndex, told: Instant) {
         self.clocks[node.place()] = told;
         self.notices.begin_turn(node);
+        self.answers.begin_turn(node);
     }
 
     /// `node` took in a message of `from`.
@@ -283,6 +303,7 @@ impl Checkers {
         let now = self.clocks[node.place()];
         if let Taken::Beat(beat) = what {
             self.campaigns.on_beat(now, node, from, beat);
+            self.answers.on_beat(node, from, beat);
             if !beat.leader.is_zero() && beat.leader == self.reigns.of(node) {
                 self.notices.on_answer(node, from, beat.decided);
             }
@@ -304,6 +325,7 @@ impl Checkers {
     pub fn on_peer_down(&mut self, node: MemberIndex, peer: MemberIndex) {
         self.patience.on_peer_down(node, peer);
         self.notices.on_peer_down(node, peer);
+        self.answers.on_peer_down(node);
     }
 
     /// Everything that was due in this turn of `node` is out; what it has `decided`, while it
@@ -336,6 +358,7 @@ impl Checkers {
     /// # Errors
     /// Agreement.
     pub fn on_sealed(&mut self, node: MemberIndex, sealed: &Sealed) -> Checked {
+        self.forwards.on_sealed(node, sealed.at.ballot);
         self.order.on_sealed(node, sealed)
     }
 

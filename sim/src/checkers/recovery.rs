@@ -2,7 +2,7 @@
 //! never written.
 
 use bytes::Bytes;
-use synod_core::{MemberIndex, Recovered};
+use synod_core::{MemberIndex, Recovered, Slot};
 
 use super::images::{DecreeId, Images};
 use crate::violation::{Checked, check};
@@ -49,6 +49,22 @@ pub fn check_recovered(
     );
     keeps_votes(images, node, recovered)?;
     is_known(images, node, recovered)
+}
+
+/// A log is read back as far as it is durably known to hold what was chosen (R5). What lies above
+/// may be a decree that a later ballot has replaced, in memory only so far.
+///
+/// # Errors
+/// Recovery.
+pub fn check_read(images: &Images, node: MemberIndex, from: Slot, end: Slot) -> Checked {
+    let mark = images.of(node).decided;
+    check!(
+        Recovery,
+        from < end && end <= mark,
+        "member {} wants to read {from}..{end} from its log, which is marked up to {mark}",
+        node.0
+    );
+    Ok(())
 }
 
 /// Every open slot that was durable is there, as it was or better.

@@ -581,3 +581,19 @@ fn limits_that_are_passed_are_noticed() {
     let two = [0, 1].map(|slot| Proposal { slot: Slot(slot), ballot: B1, decree: large.clone() });
     breaks(send(&two), Property::Bounds);
 }
+
+#[test]
+fn a_log_is_read_back_up_to_its_durable_mark() {
+    let mut history = History::new();
+    history.choose(0, "x");
+    history.choose(1, "y");
+    history.write(A, B1, 1, Body::Mark).expect("a mark");
+    let read = |history: &History, from, end| history.checkers.on_read(A, Slot(from), Slot(end));
+    read(&history, 0, 1).expect("below the mark");
+    breaks(read(&history, 0, 2), Property::Recovery);
+    breaks(read(&history, 1, 1), Property::Recovery);
+    let id = history.hand_out(A, B1, 2, Body::Mark).expect("a mark");
+    breaks(read(&history, 0, 2), Property::Recovery);
+    history.checkers.on_persisted(A, id).expect("durable");
+    read(&history, 0, 2).expect("now it is durable");
+}
