@@ -213,7 +213,7 @@ mod tests {
         forwards.on_sealed(A, Ballot { round: 3, ..BALLOT });
         forwards.on_send(a, b, &forward(BALLOT, 4, 2, 9)).expect_err("it has a successor");
         forwards.on_start(A);
-        forwards.on_send(a, b, &forward(BALLOT, 5, 2, 9)).expect("a new run knows of none");
+        forwards.on_send(a, b, &forward(BALLOT, 4, 2, 9)).expect("a new run knows of none");
     }
 
     #[test]
