@@ -236,8 +236,7 @@ impl<M: StateMachine> EventLoop<M> {
     /// Refuses what was never taken, closes every connection, and waits for the log to be settled.
     async fn end(self) {
         let Self { host, mut sources, mut tasks, .. } = self;
-        sources.submits.close();
-        while let Some(submit) = sources.submits.recv().await {
+        for submit in sources.submits.close() {
             drop(submit.outcome.send(Outcome::Refused(Why::ShuttingDown)));
         }
         tasks.shutdown().await;

@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use synod_core::Ballot;
 use synod_core::service::{Outcome, Rejected, Request, Why};
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::submits::{NotTaken, SubmitSender};
 use crate::{NodeError, NodeStatus};
 
 /// A handle on a running node, whose state machine answers with `R`. Clones are cheap, and any
@@ -18,7 +18,7 @@ use crate::{NodeError, NodeStatus};
 /// [`Node`](crate::Node) are gone nobody could stop it any more, so it shuts down by itself.
 #[derive(Debug)]
 pub struct Handle<R> {
-    pub(crate) submits: mpsc::Sender<Submit<R>>,
+    pub(crate) submits: SubmitSender<R>,
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) leader: watch::Receiver<Option<Ballot>>,
     pub(crate) ended: watch::Receiver<Option<Result<(), NodeError>>>,
@@ -66,12 +66,12 @@ impl<R> Handle<R> {
     /// With the request, which was not and will not be applied.
     pub fn try_submit(&self, request: Request) -> Result<Submitted<R>, Rejected> {
         let (outcome, waiting) = oneshot::channel();
-        match self.submits.try_send(Submit { request, outcome }) {
+        match self.submits.send(Submit { request, outcome }) {
             Ok(()) => Ok(Submitted(State::Waiting(waiting))),
-            Err(TrySendError::Full(Submit { request, .. })) => {
+            Err(NotTaken::Full(Submit { request, .. })) => {
                 Err(Rejected { request, why: Why::Busy })
             }
-            Err(TrySendError::Closed(Submit { request, .. })) => {
+            Err(NotTaken::Closed(Submit { request, .. })) => {
                 Err(Rejected { request, why: self.why_ended() })
             }
         }

@@ -115,6 +115,7 @@ mod queue;
 mod read_thread;
 mod sources;
 mod status;
+mod submits;
 
 pub use clock::now;
 pub use config::{Data, Member, Transport, cluster_named};

@@ -25,6 +25,7 @@ use crate::log_side::LogSide;
 use crate::queue::SendQueue;
 use crate::read_thread::ReadThread;
 use crate::sources::Sources;
+use crate::submits;
 use crate::{NodeError, StartError, clock};
 
 /// A running node. It runs on tasks of its own; this only stands for it, and to drop it ends
@@ -285,7 +286,7 @@ impl Builder {
         let replica = &config.replica;
         let (node, limits) = (replica.node, replica.limits);
         let configuration = replica.configuration.clone();
-        let (submits, submits_in) = mpsc::channel(self.transport.submits_waiting_max);
+        let (submits, submits_in) = submits::queue(self.transport.submits_waiting_max);
         let (orders, orders_in) = mpsc::channel(ORDERS_MAX);
         let (events, events_in) = mpsc::channel(EVENTS_MAX);
         let (leader, leader_out) = watch::channel(None);

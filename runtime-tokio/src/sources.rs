@@ -13,6 +13,7 @@ use crate::handle::{Order, Submit};
 use crate::link::LinkEvent;
 use crate::log_thread::LogReport;
 use crate::read_thread::ReadAnswer;
+use crate::submits::SubmitReceiver;
 use crate::{NodeError, clock};
 
 /// Everything that a loop waits for. Each source is bounded, and what it holds when a turn begins
@@ -23,7 +24,7 @@ pub(crate) struct Sources<R> {
     pub(crate) inbound: Vec<Option<Connection>>,
     pub(crate) reports: mpsc::Receiver<LogReport>,
     pub(crate) answers: mpsc::Receiver<ReadAnswer>,
-    pub(crate) submits: mpsc::Receiver<Submit<R>>,
+    pub(crate) submits: SubmitReceiver<R>,
     pub(crate) orders: mpsc::Receiver<Order>,
     configuration: Configuration,
     timer: Pin<Box<Sleep>>,
@@ -61,7 +62,7 @@ impl<R> Sources<R> {
         events: mpsc::Receiver<LinkEvent>,
         reports: mpsc::Receiver<LogReport>,
         answers: mpsc::Receiver<ReadAnswer>,
-        submits: mpsc::Receiver<Submit<R>>,
+        submits: SubmitReceiver<R>,
         orders: mpsc::Receiver<Order>,
     ) -> Self {
         let inbound = configuration.members().iter().map(|_| None).collect();
@@ -206,11 +207,7 @@ impl<R> Sources<R> {
                 }
             }
         }
-        match self.submits.poll_recv_many(cx, &mut turn.submits, SUBMITS_PER_TURN) {
-            // Both queues have the same owners: `orders` has told of their end.
-            Poll::Pending | Poll::Ready(0) => is_ready,
-            Poll::Ready(_) => true,
-        }
+        is_ready | self.submits.poll_recv(cx, &mut turn.submits, SUBMITS_PER_TURN).is_ready()
     }
 }
 
