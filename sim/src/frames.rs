@@ -64,8 +64,8 @@ impl World {
             Payload::Service(message) => service.handle(*told, Input::Service { header, message }),
         };
         self.meter.enter(outer);
-        if let (Ok(()), Some(what)) = (taken, looked_at) {
-            self.checkers.on_taken(member, envelope.from, &what);
+        if taken.is_ok() {
+            self.checkers.on_taken(member, (envelope.from, header.boot), looked_at.as_ref());
         }
         if let Some((stranger, before)) = before {
             // Whoever has stopped does not look at anything.

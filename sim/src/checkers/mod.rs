@@ -299,13 +299,16 @@ impl Checkers {
     }
 
     /// `node` took in a message of `from`.
-    pub fn on_taken(&mut self, node: MemberIndex, from: MemberIndex, what: &Taken) {
+    pub fn on_taken(&mut self, node: MemberIndex, from: (MemberIndex, Boot), what: Option<&Taken>) {
+        let (from, boot) = from;
+        self.notices.on_run(node, from, boot);
+        let Some(what) = what else { return };
         let now = self.clocks[node.place()];
         if let Taken::Beat(beat) = what {
             self.campaigns.on_beat(now, node, from, beat);
             self.answers.on_beat(node, from, beat);
             if !beat.leader.is_zero() && beat.leader == self.reigns.of(node) {
-                self.notices.on_answer(node, from, beat.decided);
+                self.notices.on_answer(node, (from, boot), beat.decided);
             }
         }
         let votes = self.images.of(node).votes;

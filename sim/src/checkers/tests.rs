@@ -41,7 +41,7 @@ impl History {
             history.write(member, Ballot::ZERO, 0, body).expect("a roster");
             let agrees = Beat { hears: NodeSet::first(3), ..Beat::default() };
             let next = MemberIndex((member.0 + 1) % 3);
-            history.checkers.on_taken(member, next, &Taken::Beat(agrees));
+            history.checkers.on_taken(member, (next, Boot(1)), Some(&Taken::Beat(agrees)));
         }
         history
     }
