@@ -34,7 +34,7 @@ pub(super) struct Omnipaxos {
 impl Omnipaxos {
     pub(super) fn new(place: usize) -> Self {
         let store = Store::new(LONG);
-        let replica = server(place as u64 + 1, BATCH, ELECTION * TICKS, store.clone());
+        let replica = server(place as u64 + 1, 1, BATCH, ELECTION * TICKS, store.clone());
         let applier = Applier::default();
         Self {
             place,

@@ -135,13 +135,17 @@ impl Network {
         if self.options.splice_ppm == 0 {
             return envelope;
         }
-        let last = std::mem::replace(&mut self.last_frame, envelope.frame.clone());
         let drawn = self.tampering.chance(self.options.splice_ppm);
-        if !self.gate.strikes(Cause::Splice, drawn) {
+        let strikes = self.gate.strikes(Cause::Splice, drawn);
+        if envelope.made == Made::Damaged {
+            // Nor is it kept for the next one: a sound head could mend it.
+            if strikes {
+                self.gate.in_vain(Cause::Splice);
+            }
             return envelope;
         }
-        if envelope.made == Made::Damaged {
-            self.gate.in_vain(Cause::Splice);
+        let last = std::mem::replace(&mut self.last_frame, envelope.frame.clone());
+        if !strikes {
             return envelope;
         }
         let head = self.tampering.below(envelope.frame.len() as u64) as usize;
