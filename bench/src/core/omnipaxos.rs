@@ -98,7 +98,8 @@ impl Node {
     }
 }
 
-/// One replica, which leads if it is to be `leader`. Batches are sent at any tick; heartbeats and the like once in `ticks` of them.
+/// One replica, which leads if it is to be `leader`. Batches are sent at any tick; heartbeats and
+/// the like once in `ticks` of them.
 ///
 /// # Panics
 /// When the library refuses the configuration.
