@@ -55,7 +55,8 @@ pub fn of(report: &Report) -> Story {
     let slice = Slice::of(&report.events, &clues);
     // What concerns the state machine is about what clients asked for.
     let of_the_machine = [Property::Linearizable, Property::Invariant, Property::Panic];
-    let clients = of_the_machine.contains(&violation.property);
+    let clients = of_the_machine.contains(&violation.property)
+        || violation.story.contains("is the state machine deterministic?");
     // One line for each thing said, whoever heard it; the weightiest of them speaks.
     let mut found: BTreeMap<String, (i64, usize)> = BTreeMap::new();
     for (place, event) in report.events.iter().enumerate() {

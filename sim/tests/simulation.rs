@@ -128,6 +128,9 @@ fn a_machine_that_is_not_deterministic_is_found() {
     let applied = told.lines().filter(|line| line.contains(&format!(" applies  slot {slot} r")));
     let replies: BTreeSet<&str> = applied.filter_map(|line| line.split(": ").nth(1)).collect();
     assert!(replies.len() > 1, "{told}");
+    let page = std::fs::read_to_string(failure.picture_file.expect("a picture")).expect("a page");
+    let story = page.split("\"story\":[").nth(1).and_then(|rest| rest.split("\"events\"").next());
+    assert!(story.expect("a story").contains(&format!(" applies slot {slot} r")), "{told}");
 }
 
 /// The second run of a seed passes, as all do after the first.
@@ -185,6 +188,8 @@ fn who_stops_waiting_and_where_an_invariant_broke_is_told() {
     let page = std::fs::read_to_string(failure.picture_file.expect("a picture")).expect("a page");
     assert!(page.contains("its outcome is unknown to it"), "in the story");
     assert!(page.contains("which waits no more: r"), "in the story");
+    // Nothing was taken away: one line says how large the run is.
+    assert!(told.contains("\nit is:      ") && !told.contains("made small"), "{told}");
 }
 
 #[test]

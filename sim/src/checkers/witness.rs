@@ -37,7 +37,8 @@ fn replay(history: &History, order: &Order, mut machine: Machine) -> Result<u64,
                 Linearizable,
                 alone == *reply,
                 "the replicas reply {reply:x} to {key:?} at {place}; a fresh machine that applies \
-                 the same requests replies {alone:x} (digests of the replies); {HINT}"
+                 the same requests replies {alone:x} (digests of the replies), that is, {}; {HINT}",
+                machine.tell_reply(0).unwrap_or_default()
             );
             if let Some(Heard::Applied { slot, reply: heard }) = request.heard {
                 check!(

@@ -368,13 +368,7 @@ function arrowText(a) {
 function drawMarks(view, labels) {
   const { ctx, colours } = view;
   const alone = view.events.length < 40 + view.height / 2;
-  // What clients hear is told beside what was decided in the same turn.
-  const replies = new Map();
-  for (const e of view.events) {
-    if (e.word !== "outcome" || !isShown(view, e)) continue;
-    const turn = `${e.m}:${e.t}`;
-    replies.set(turn, [...(replies.get(turn) || []), markLabel(e)]);
-  }
+  const replies = repliesByTurn(view);
   for (const e of view.events) {
     if (!isShown(view, e)) continue;
     const x = xOf(view, e.m),
@@ -394,7 +388,8 @@ function drawMarks(view, labels) {
       // Who dies and starts at one moment does it in this order.
       const below = e.word === "starts" && e.t > 0 ? 11 : 0;
       glyph(view, sign, big ? x : x - 7, y + below, colours[colour], big ? 15 : 10);
-      const text = markLabel(e);
+      const text =
+        e.word === "applies" ? (replies.get(`${e.m}:${e.t}`) || []).join("  ") : markLabel(e);
       mark(view, labels, e, text, colour, big ? 6 : 2, alone, below);
     } else if (!QUIET.has(e.word) && alone) {
       glyph(view, "◆", x, y, colours["--soft"], 9);
@@ -409,6 +404,26 @@ function drawMarks(view, labels) {
     }
   }
   ctx.globalAlpha = 1;
+}
+
+// What clients hear is told beside what was decided in the same turn; in the slots that the
+// violation names, what each member replied, whether or not anybody heard it there.
+function repliesByTurn(view) {
+  const replies = new Map();
+  const story = view.model.violation?.story || "";
+  const named = new Set([...story.matchAll(/\bslot (\d+)/g)].map((found) => Number(found[1])));
+  const told = new Set();
+  for (const e of view.events) {
+    const applies = e.word === "applies" && named.has(e.from) && e.text.includes(": ");
+    if (!(applies || e.word === "outcome") || !isShown(view, e)) continue;
+    const once = `${e.m}:${e.t}:${e.req}`;
+    if (told.has(once)) continue;
+    told.add(once);
+    const turn = `${e.m}:${e.t}`;
+    const label = applies ? e.text.slice(e.text.indexOf(": ") + 2) : markLabel(e);
+    replies.set(turn, [...(replies.get(turn) || []), label]);
+  }
+  return replies;
 }
 
 // `submit`, `r64bcbfa9 from client 1: buy` is `client 1: buy`.

@@ -134,8 +134,12 @@ impl fmt::Display for Failure {
         if !self.repeats {
             writeln!(f, "{DIFFERS}\n")?;
         }
-        writeln!(f, "as drawn:   {before}")?;
-        writeln!(f, "made small: {after}\n")?;
+        if before == after {
+            writeln!(f, "it is:      {after}\n")?;
+        } else {
+            writeln!(f, "as drawn:   {before}")?;
+            writeln!(f, "made small: {after}\n")?;
+        }
         let (nodes, quorums) = (options.nodes as u64, options.quorums);
         let members = counted(nodes, "member");
         writeln!(f, "how the small one ends ({members}, {}):", in_words(quorums))?;
