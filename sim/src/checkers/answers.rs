@@ -29,11 +29,18 @@ impl Answers {
     pub fn on_beat(&mut self, node: MemberIndex, from: MemberIndex, beat: &Beat) {
         let (name, heard) = (self.members[from.place()], &mut self.heard[node.place()]);
         if beat.leader.node == name {
+            heard.retain(|(leader, _)| *leader >= beat.leader);
             heard.push((beat.leader, beat.round));
         } else {
-            // It leads no more, as it says; who hears otherwise follows it anew.
-            heard.retain(|(leader, _)| leader.node != name);
+            // It leads no more, as it says. Perhaps it was followed: then whoever is heard next is
+            // followed anew, by its first word.
+            heard.clear();
         }
+    }
+
+    /// `node` took in a message of this ballot: a lower one is followed anew, if it is again.
+    pub fn on_ballot(&mut self, node: MemberIndex, ballot: Ballot) {
+        self.heard[node.place()].retain(|(leader, _)| *leader >= ballot);
     }
 
     /// The host told `node` that a link broke: it may follow anew, from the start.
@@ -92,5 +99,24 @@ mod tests {
         answers.on_beat(A, B, &beat(2, 5));
         answers.begin_turn(A);
         answers.on_beat_sent(A, &beat(2, 0)).expect("that was in another turn");
+    }
+
+    #[test]
+    fn who_is_followed_again_is_followed_anew() {
+        let ballot = |round| Ballot { round, node: NodeId(2) };
+        let told = |round| Beat { leader: ballot(round), round: 5, ..Beat::default() };
+        let stale = Beat { leader: ballot(1), round: 4, ..Beat::default() };
+        let mut answers = Answers::new(&[NodeId(1), NodeId(2), NodeId(3)]);
+        answers.on_beat(A, B, &told(1));
+        answers.on_ballot(A, ballot(1));
+        answers.on_beat_sent(A, &stale).expect_err("it was followed all along");
+        answers.on_ballot(A, ballot(2));
+        answers.on_beat_sent(A, &stale).expect("a higher ballot came between");
+        answers.on_beat(A, B, &told(1));
+        answers.on_beat(A, B, &told(2));
+        answers.on_beat_sent(A, &stale).expect("a higher leadership came between");
+        answers.on_beat(A, B, &told(1));
+        answers.on_beat(A, MemberIndex(2), &Beat::default());
+        answers.on_beat_sent(A, &stale).expect("another that was followed leads no more");
     }
 }

@@ -304,6 +304,9 @@ impl Checkers {
         self.notices.on_run(node, from, boot);
         let Some(what) = what else { return };
         let now = self.clocks[node.place()];
+        if let Taken::Prepare(ballot) | Taken::Accept(ballot) = what {
+            self.answers.on_ballot(node, *ballot);
+        }
         if let Taken::Beat(beat) = what {
             self.campaigns.on_beat(now, node, from, beat);
             self.answers.on_beat(node, from, beat);
