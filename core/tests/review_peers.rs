@@ -104,17 +104,7 @@ fn a_peer_that_starts_again_gets_no_second_read() {
     }
     for _ in 0..3 {
         world.restart(lag);
-        for _ in 0..40 {
-            world.now.0 += 10_000_000;
-            for id in world.ids() {
-                world.tick(id);
-                world.drain(id);
-                world.persist(id, usize::MAX);
-                let inbox = world.node(id).inbox.len();
-                (0..inbox).for_each(|_| world.receive(id, 0, false));
-                world.drain(id);
-            }
-        }
+        world.run_without_work(40);
         world.crash(lag, 0, false);
     }
     assert_eq!(world.doubled_reads, 0);

@@ -20,19 +20,19 @@ pub(crate) enum LogSide {
 
 /// A log that is durable at once.
 pub(crate) struct InlineLog {
-    log: Box<dyn Instant>,
+    log: Box<dyn AtOnce>,
     /// The first error, and with the end of the log the end of the reports.
     reports: mpsc::Sender<LogReport>,
     failed: bool,
 }
 
-/// The part of a log that the loop needs.
-trait Instant: Send {
+/// A log whose writes are durable when they return, as far as the loop needs it.
+trait AtOnce: Send {
     fn append(&mut self, id: WriteId, record: Record<'_, Bytes>) -> Result<WriteId, LogError>;
     fn settle(&mut self) -> Result<(), LogError>;
 }
 
-impl<L: Log + Send> Instant for L {
+impl<L: Log + Send> AtOnce for L {
     fn append(&mut self, id: WriteId, record: Record<'_, Bytes>) -> Result<WriteId, LogError> {
         self.stage(id, record)?;
         match self.write()? {

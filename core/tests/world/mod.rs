@@ -353,6 +353,22 @@ impl World {
         }
     }
 
+    /// Lets time pass in so many turns of ten milliseconds, in which no host does its work: nothing
+    /// is read from a log, and nothing is applied.
+    pub(crate) fn run_without_work(&mut self, turns: usize) {
+        for _ in 0..turns {
+            self.now.0 += 10_000_000;
+            for id in self.ids() {
+                self.tick(id);
+                self.drain(id);
+                self.persist(id, usize::MAX);
+                let inbox = self.node(id).inbox.len();
+                (0..inbox).for_each(|_| self.receive(id, 0, false));
+                self.drain(id);
+            }
+        }
+    }
+
     /// Lets everything go on until nothing is under way.
     pub(crate) fn flush(&mut self) {
         for _ in 0..2000 {

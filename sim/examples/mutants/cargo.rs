@@ -1,9 +1,10 @@
 //! Builds the copy and reads what the compiler says about it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
+
+use crate::hunt;
 
 /// What came of a build.
 pub(crate) enum Built {
@@ -23,14 +24,10 @@ pub(crate) struct CompileError {
 
 /// Builds the core's tests of the copy with these words behind `cargo`.
 pub(crate) fn build(tree: &Path, target: &Path, words: &[String]) -> Result<Built, String> {
-    let output = Command::new("cargo")
+    let output = hunt::cargo(tree, target)
         .args(words)
         .args(["--quiet", "--locked", "--message-format=json"])
         .args(["--config", "profile.dev.debug=false"])
-        .env("CARGO_TARGET_DIR", target)
-        .env("RUSTFLAGS", "--cap-lints=allow")
-        .current_dir(tree)
-        .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("cargo: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);

@@ -17,9 +17,20 @@ pub(crate) struct Hunt {
     pub(crate) how: Option<String>,
 }
 
+/// Cargo, in a copy of the workspace: what is broken may well be unused.
+pub(crate) fn cargo(tree: &Path, target: &Path) -> Command {
+    let mut command = Command::new("cargo");
+    command
+        .env("CARGO_TARGET_DIR", target)
+        .env("RUSTFLAGS", "--cap-lints=allow")
+        .current_dir(tree)
+        .stdin(Stdio::null());
+    command
+}
+
 /// Builds the simulator of a copy of the workspace.
 pub(crate) fn build(tree: &Path, target: &Path) -> Result<(), String> {
-    let status = Command::new("cargo")
+    let status = cargo(tree, target)
         .args([
             "build",
             "--release",
@@ -32,10 +43,6 @@ pub(crate) fn build(tree: &Path, target: &Path) -> Result<(), String> {
         ])
         .args(["--config", "profile.release.lto=false"])
         .args(["--config", "profile.release.debug=false"])
-        .env("CARGO_TARGET_DIR", target)
-        .env("RUSTFLAGS", "--cap-lints=allow")
-        .current_dir(tree)
-        .stdin(Stdio::null())
         .status()
         .map_err(|error| format!("cargo: {error}"))?;
     if status.success() { Ok(()) } else { Err("the mutants do not build".into()) }
