@@ -7,12 +7,13 @@
 use std::future::poll_fn;
 use std::mem;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use synod_core::service::{Input, Outcome, Service, StateMachine, Why};
 use synod_core::wire::{self, Decoder, Payload};
 use synod_core::{Event, Header, Instant, MemberIndex, PeerMisbehaved};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 
 use crate::faults::Fault;
 use crate::handle::{Order, Submit};
@@ -42,8 +43,7 @@ impl<M: StateMachine> EventLoop<M> {
     pub(crate) async fn run(mut self) -> Result<(), NodeError> {
         let mut turn = Turn::default();
         loop {
-            self.sources.arm(self.deadline(), clock::now());
-            poll_fn(|cx| self.sources.poll(cx, &mut turn)).await;
+            self.begin(&mut turn).await;
             // Nothing is read from here to the end of the turn: what was taken in is judged by a
             // clock that is sampled after it.
             let now = clock::now();
@@ -59,6 +59,24 @@ impl<M: StateMachine> EventLoop<M> {
                 self.end().await;
                 return Ok(());
             }
+        }
+    }
+
+    /// Waits for anything to do, and takes it.
+    async fn begin(&mut self, turn: &mut Turn<M::Reply>) {
+        let (deadline, now) = (self.deadline(), clock::now());
+        if deadline > now {
+            self.sources.arm(deadline, now);
+            poll_fn(|cx| self.sources.poll(cx, turn)).await;
+        } else {
+            // Something is due already. Whoever had an outcome in the turn before goes first: what
+            // it submits now travels in the same message as the news that were kept back.
+            yield_now().await;
+            poll_fn(|cx| {
+                let _ = self.sources.poll(cx, turn);
+                Poll::Ready(())
+            })
+            .await;
         }
     }
 
@@ -128,9 +146,8 @@ impl<M: StateMachine> EventLoop<M> {
 
     fn take_submit(&mut self, now: Instant, submit: Submit<M::Reply>) {
         match self.service.submit(now, submit.request) {
-            Ok(id) => self.host.waiting.add(id, submit.outcome),
-            // A caller that is gone does not want to know.
-            Err(rejected) => drop(submit.outcome.send(Outcome::Refused(rejected.why))),
+            Ok(id) => self.host.waiting.add(id, submit.caller),
+            Err(rejected) => submit.caller.answer(Outcome::Refused(rejected.why)),
         }
     }
 
@@ -237,7 +254,7 @@ impl<M: StateMachine> EventLoop<M> {
     async fn end(self) {
         let Self { host, mut sources, mut tasks, .. } = self;
         for submit in sources.submits.close() {
-            drop(submit.outcome.send(Outcome::Refused(Why::ShuttingDown)));
+            submit.caller.answer(Outcome::Refused(Why::ShuttingDown));
         }
         tasks.shutdown().await;
         drop(host);

@@ -8,6 +8,7 @@ use synod_core::Ballot;
 use synod_core::service::{Outcome, Rejected, Request, Why};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::caller::Caller;
 use crate::submits::{NotTaken, SubmitSender};
 use crate::{NodeError, NodeStatus};
 
@@ -28,7 +29,7 @@ pub struct Handle<R> {
 #[derive(Debug)]
 pub(crate) struct Submit<R> {
     pub(crate) request: Request,
-    pub(crate) outcome: oneshot::Sender<Outcome<R>>,
+    pub(crate) caller: Caller<R>,
 }
 
 /// What else a handle asks of the loop.
@@ -66,15 +67,19 @@ impl<R> Handle<R> {
     /// With the request, which was not and will not be applied.
     pub fn try_submit(&self, request: Request) -> Result<Submitted<R>, Rejected> {
         let (outcome, waiting) = oneshot::channel();
-        match self.submits.send(Submit { request, outcome }) {
-            Ok(()) => Ok(Submitted(State::Waiting(waiting))),
-            Err(NotTaken::Full(Submit { request, .. })) => {
-                Err(Rejected { request, why: Why::Busy })
-            }
-            Err(NotTaken::Closed(Submit { request, .. })) => {
-                Err(Rejected { request, why: self.why_ended() })
-            }
-        }
+        self.send(request, Caller::Lone(outcome))?;
+        Ok(Submitted(State::Waiting(waiting)))
+    }
+
+    /// Hands a request to the loop, or gives it back.
+    pub(crate) fn send(&self, request: Request, caller: Caller<R>) -> Result<(), Rejected> {
+        let (submit, why) = match self.submits.send(Submit { request, caller }) {
+            Ok(()) => return Ok(()),
+            Err(NotTaken::Full(submit)) => (submit, Why::Busy),
+            Err(NotTaken::Closed(submit)) => (submit, self.why_ended()),
+        };
+        submit.caller.void();
+        Err(Rejected { request: submit.request, why })
     }
 
     /// How the node is: its replica, its links, its faults.

@@ -7,8 +7,9 @@ use bytes::{Bytes, BytesMut};
 use synod_core::service::{Outcome, Output, RequestId};
 use synod_core::wire::{self, Payload};
 use synod_core::{Ballot, Configuration, Header, NodeId, NodeSet, WriteId};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
+use crate::caller::Caller;
 use crate::checksum;
 use crate::log_side::LogSide;
 use crate::queue::SendQueue;
@@ -78,7 +79,7 @@ impl<R> Host<R> {
 pub(crate) struct Waiting<R> {
     /// The request that the first place stands for.
     first: u64,
-    callers: VecDeque<Option<oneshot::Sender<Outcome<R>>>>,
+    callers: VecDeque<Option<Caller<R>>>,
 }
 
 impl<R> Waiting<R> {
@@ -87,7 +88,7 @@ impl<R> Waiting<R> {
     }
 
     /// A request was taken. Ids ascend.
-    pub(crate) fn add(&mut self, id: RequestId, caller: oneshot::Sender<Outcome<R>>) {
+    pub(crate) fn add(&mut self, id: RequestId, caller: Caller<R>) {
         if self.callers.is_empty() {
             self.first = id.0;
         }
@@ -103,8 +104,7 @@ impl<R> Waiting<R> {
         let caller = place.and_then(|place| self.callers.get_mut(place)).and_then(Option::take);
         debug_assert!(caller.is_some(), "one outcome for each request taken (A1)");
         if let Some(caller) = caller {
-            // A caller that is gone does not want to know.
-            let _ = caller.send(outcome);
+            caller.answer(outcome);
         }
         while let Some(None) = self.callers.front() {
             self.callers.pop_front();
@@ -116,6 +116,7 @@ impl<R> Waiting<R> {
 #[cfg(test)]
 mod tests {
     use synod_core::service::Why;
+    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -125,7 +126,7 @@ mod tests {
         let mut receivers = Vec::new();
         for id in 1..=5 {
             let (sender, receiver) = oneshot::channel();
-            waiting.add(RequestId(id), sender);
+            waiting.add(RequestId(id), Caller::Lone(sender));
             receivers.push(receiver);
         }
         for id in [3, 1, 2, 5] {
@@ -147,7 +148,7 @@ mod tests {
         }
 
         let (sender, mut receiver) = oneshot::channel();
-        waiting.add(RequestId(9), sender);
+        waiting.add(RequestId(9), Caller::Lone(sender));
         waiting.resolve(RequestId(9), Outcome::Unknown { ballot: Ballot::ZERO });
         assert!(receiver.try_recv().is_ok());
     }

@@ -94,6 +94,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod caller;
 mod checksum;
 mod clock;
 mod config;
@@ -111,6 +112,7 @@ mod log_thread;
 #[cfg(test)]
 mod loopback;
 mod node;
+mod pipe;
 mod queue;
 mod read_thread;
 mod sources;
@@ -123,4 +125,5 @@ pub use error::{NodeError, StartError};
 pub use faults::Fault;
 pub use handle::{Ended, Handle, Submitted};
 pub use node::{Builder, Node};
+pub use pipe::Pipe;
 pub use status::{LinkStatus, NodeStatus};

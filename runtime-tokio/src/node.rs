@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use synod_core::service::{Service, ServiceConfig, ServiceLimits, StateMachine};
@@ -152,7 +153,8 @@ impl Builder {
         self
     }
 
-    /// The timeouts of the replica.
+    /// The timeouts of the replica. A [notice](Timeouts::notice) of zero means here: in the next
+    /// turn of the loop, which begins at once. What is submitted meanwhile takes the news along.
     #[must_use]
     pub const fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
@@ -265,6 +267,7 @@ impl Builder {
         };
         replica.limits = self.limits;
         replica.timeouts = self.timeouts;
+        replica.timeouts.notice = self.timeouts.notice.max(NEXT_TURN);
         replica.check()?;
         let frame_bytes_max = wire::frame_bytes_max(&self.limits);
         self.transport.check(frame_bytes_max, self.timeouts.heartbeat)?;
@@ -408,3 +411,5 @@ const MEMORY_BYTES_MAX: usize = 1 << 30;
 const ORDERS_MAX: usize = 16;
 /// News of links that wait for the loop; more wait with their links.
 const EVENTS_MAX: usize = 32;
+/// Over by the next turn: the clock ticks in nanoseconds.
+const NEXT_TURN: Duration = Duration::from_nanos(1);

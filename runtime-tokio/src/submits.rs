@@ -130,10 +130,11 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::caller::Caller;
 
     fn submit(text: &'static str) -> Submit<u64> {
         let (outcome, _) = oneshot::channel();
-        Submit { request: Request::new(text.into()), outcome }
+        Submit { request: Request::new(text.into()), caller: Caller::Lone(outcome) }
     }
 
     fn texts(submits: &[Submit<u64>]) -> Vec<&[u8]> {
@@ -179,7 +180,9 @@ mod tests {
     async fn who_waits_hears_of_a_loop_that_died() {
         let (sender, receiver) = queue::<u64>(4);
         let (outcome, waiting) = oneshot::channel();
-        sender.send(Submit { request: Request::default(), outcome }).expect("there is room");
+        sender
+            .send(Submit { request: Request::default(), caller: Caller::Lone(outcome) })
+            .expect("there is room");
         drop(receiver);
         waiting.await.expect_err("nobody answers");
     }

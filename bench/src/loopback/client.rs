@@ -98,10 +98,6 @@ impl Loader {
         self.commands.outstanding() == 0 && Instant::now() >= self.ends
     }
 
-    pub(super) const fn outstanding(&self) -> u64 {
-        self.commands.outstanding()
-    }
-
     /// What was measured, once it is done.
     pub(super) fn end(&mut self, shared: &Shared) -> Option<Sample> {
         let mut measured = self.measured.take()?;

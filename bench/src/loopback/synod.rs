@@ -1,16 +1,12 @@
 //! Synod: its own runtime, used as any program uses it, through a handle.
 
-use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use synod_core::service::{At, Outcome, Request, StateMachine};
 use synod_core::{Incarnation, NodeId};
 use synod_log::{MemoryLog, WhenFull};
-use synod_tokio::{Builder, Data, Handle, Node, Submitted, cluster_named};
+use synod_tokio::{Builder, Data, Handle, Node, cluster_named};
 
 use super::client::Loader;
 use super::{Seat, Shared};
@@ -78,30 +74,18 @@ fn builder(seat: &Seat) -> Builder {
 /// The client: submits, and takes the outcomes in order as they come.
 async fn load(seat: &Seat, handle: &Handle<u64>) {
     let mut loader = Loader::new(&seat.plan);
-    let mut waiting: VecDeque<Submitted<u64>> = VecDeque::new();
-    let mut answers = Vec::new();
-    loop {
-        loader.submit(|command| waiting.push_back(handle.submit(Request::new(command))));
-        if loader.outstanding() == 0 {
-            if loader.is_done() {
-                break;
-            }
-            continue;
-        }
-        poll_fn(|cx| {
-            while let Some(first) = waiting.front_mut() {
-                match Pin::new(first).poll(cx) {
-                    Poll::Ready(Outcome::Applied { reply, .. }) => answers.push(reply),
-                    Poll::Ready(Outcome::Refused(why)) => panic!("refused: {why}"),
-                    Poll::Ready(Outcome::Unknown { .. }) => panic!("a leadership was lost"),
-                    Poll::Pending => break,
-                }
-                waiting.pop_front();
-            }
-            if answers.is_empty() { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
-        loader.answer(answers.drain(..));
+    let mut pipe = handle.pipe(seat.plan.window as usize);
+    let mut outcomes = Vec::new();
+    while !loader.is_done() {
+        loader.submit(|command| {
+            pipe.submit(Request::new(command)).expect("there is room");
+        });
+        pipe.outcomes(&mut outcomes).await;
+        loader.answer(outcomes.drain(..).map(|(_, outcome)| match outcome {
+            Outcome::Applied { reply, .. } => reply,
+            Outcome::Refused(why) => panic!("refused: {why}"),
+            Outcome::Unknown { .. } => panic!("a leadership was lost"),
+        }));
     }
     if let Some(sample) = loader.end(&seat.shared) {
         // Nobody waits any more when the run took too long.

@@ -86,6 +86,14 @@ impl Running {
         self.applied.clone()
     }
 
+    /// Runs something to its end on the one thread that the node runs on.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        self.home.run(future).await
+    }
+
     pub async fn status(&self) -> NodeStatus {
         self.handle.status().await.expect("the node runs")
     }
@@ -200,7 +208,7 @@ const PATIENT: Timeouts = Timeouts {
     step_down: Duration::from_secs(3),
     resend: Duration::from_millis(200),
     disk_stall: Duration::from_secs(60),
-    notice: Duration::from_millis(1),
+    notice: Duration::ZERO,
 };
 
 /// A directory that goes with its owner.
