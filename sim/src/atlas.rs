@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use synod_core::record::Decoder;
-use synod_core::{Body, Slot};
+use synod_core::{Ballot, Body, Slot};
 use synod_log::{Damage, Device, Fault, OpenError, SimDevice};
 
 use crate::prng::Prng;
@@ -52,6 +52,8 @@ struct Place {
     is_mark: bool,
     /// The first slot in it.
     slot: Option<Slot>,
+    /// The promise and the mark in it.
+    says: (Ballot, Slot),
 }
 
 /// A durable segment.
@@ -167,6 +169,31 @@ pub fn audit(device: &SimDevice, lag: usize, is_quiet: bool) -> Result<(), Strin
         )),
         None => Ok(()),
     }
+}
+
+/// Whether a log that its host has just settled proves everything in it: the last record of all
+/// that says anything new, be it a promise or a mark alone.
+///
+/// # Errors
+/// What it does not prove.
+pub fn audit_settled(device: &SimDevice) -> Result<(), String> {
+    let charts = charts(device);
+    let Some(last) = charts.last() else { return Ok(()) };
+    let mut before = charts.iter().rev().skip(1).find_map(|chart| chart.places.last());
+    let mut news = None;
+    for place in &last.places {
+        let repeats = before.is_some_and(|before| place.is_mark && before.says == place.says);
+        news = if repeats { news } else { Some(place) };
+        before = Some(place);
+    }
+    let (end, proven) = (news.map_or(0, |place| place.position + place.len), last.proven(&(0..0)));
+    if proven < end {
+        return Err(format!(
+            "its host has settled it, but nothing in it proves that all below {end} is durable, \
+             only {proven}"
+        ));
+    }
+    Ok(())
 }
 
 impl Harmed {
@@ -339,7 +366,8 @@ fn places(bytes: &Bytes, sealed: Option<u64>) -> Vec<Place> {
             Body::Roster { .. } => (false, None),
             Body::Accepted(run) | Body::Learned(run) => (false, run.first().map(|p| p.slot)),
         };
-        places.push(Place { position, offset, len, durable_upto, is_mark, slot });
+        let says = (found.record.promised, found.record.decided);
+        places.push(Place { position, offset, len, durable_upto, is_mark, slot, says });
         offset += len;
     }
     places

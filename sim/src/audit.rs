@@ -25,6 +25,20 @@ impl World {
         }
     }
 
+    /// Looks at the disk of `member`, whose log was settled, if its last record was a mark: who
+    /// settles a log proves what stands in it, also where that is no more than a promise.
+    pub(crate) fn audit_settled(&mut self, member: MemberIndex) {
+        let node = &self.nodes[member.place()];
+        let is_mark = node.process.as_ref().is_some_and(|process| process.tail_is_mark);
+        if !is_mark || !self.may_look(member) {
+            return;
+        }
+        if let Err(story) = atlas::audit_settled(node.disk.device()) {
+            let story = format!("the log of member {}: {story}", member.0);
+            self.fail(Violation::new(Property::Recovery, story));
+        }
+    }
+
     /// A decided slot of `member` is read back while another record of the same length shows in
     /// the place of its own: the reader must notice.
     pub(crate) fn probe_reader(&mut self, member: MemberIndex, prng: &mut Prng) {

@@ -1,12 +1,13 @@
 //! Frames: how a process takes one in, and how it sends one.
 
 use bytes::BytesMut;
-use synod_core::service::Input;
+use synod_core::service::{Input, ServiceMessage};
 use synod_core::wire::{self, Payload};
-use synod_core::{Event, Header, MemberIndex, NodeSet, PeerMisbehaved};
+use synod_core::{Ballot, Event, Header, MemberIndex, NodeSet, PeerMisbehaved};
 
 use crate::checkers::images::hash;
 use crate::checkers::{Caller, Taken};
+use crate::garbled::is_refused;
 use crate::kinds::MessageKind;
 use crate::meter::Part;
 use crate::network::{Envelope, Made};
@@ -56,6 +57,7 @@ impl World {
             Payload::Replica(message) => Taken::of(message),
             Payload::Service(_) => None,
         };
+        let answer = answer_in(&payload);
         let outer = self.meter.enter(Part::Core);
         let taken = match payload {
             Payload::Replica(message) => {
@@ -66,6 +68,9 @@ impl World {
         self.meter.enter(outer);
         if taken.is_ok() {
             self.checkers.on_taken(member, (envelope.from, header.boot), looked_at.as_ref());
+            if let Some(answer) = answer {
+                self.checkers.on_service_taken(caller(member, &process.header), answer);
+            }
         }
         if let Some((stranger, before)) = before {
             // Whoever has stopped does not look at anything.
@@ -73,6 +78,10 @@ impl World {
                 return Ok(());
             }
             return no_effect(envelope, stranger, &taken, &before, &Standpoint::of(service));
+        }
+        if envelope.made == Made::Garbled {
+            let late = taken.is_err_and(|fault| self.is_late(&fault, envelope.from));
+            return is_refused(envelope, &taken, (late, service.replica().is_stopped()));
         }
         taken.or_else(|fault| self.blame(member, envelope, &fault))
     }
@@ -139,9 +148,7 @@ impl World {
                 self.checkers.on_send(member, header.boot, to, message)?;
             }
             Payload::Service(message) => {
-                let Header { incarnation, boot, .. } = *header;
-                let by = Caller { node: member, incarnation, boot };
-                self.checkers.on_service_send(by, to, message)?;
+                self.checkers.on_service_send(caller(member, header), to, message)?;
             }
         }
         self.meter.enter(Part::Network);
@@ -166,6 +173,7 @@ impl World {
                 Told::sent(number, receiver, payload, fate)
             });
         }
+        self.send_garbled((member, to), header, payload);
         if let Some((stranger, header)) = self.network.stranger(header) {
             self.send_as_stranger(member, to, payload, stranger, &header);
         }
@@ -173,6 +181,21 @@ impl World {
         self.post_arrivals();
         Ok(())
     }
+}
+
+/// What a leader says that it took, if this is such an answer.
+fn answer_in(payload: &Payload<'_>) -> Option<(Ballot, u64, u64)> {
+    match *payload {
+        Payload::Service(ServiceMessage::Taken { ballot, number, last }) => {
+            Some((ballot, number, last))
+        }
+        Payload::Service(ServiceMessage::Forward { .. }) | Payload::Replica(_) => None,
+    }
+}
+
+/// The run of `member` that says things with this header.
+const fn caller(member: MemberIndex, header: &Header) -> Caller {
+    Caller { node: member, incarnation: header.incarnation, boot: header.boot }
 }
 
 /// The checksum that a frame carries, moved out of the way of its number.
@@ -186,8 +209,7 @@ const CHECKSUM: std::ops::Range<usize> = 8..12;
 
 #[cfg(test)]
 mod tests {
-    use synod_core::service::ServiceMessage;
-    use synod_core::{Ballot, Boot, ClusterId, Configuration, GroupId, Incarnation, NodeId};
+    use synod_core::{Boot, ClusterId, Configuration, GroupId, Incarnation, NodeId};
 
     use super::*;
 

@@ -35,6 +35,7 @@ pub mod coverage;
 pub mod disk;
 mod faults;
 mod frames;
+mod garbled;
 pub mod kinds;
 pub mod machine;
 pub mod meter;

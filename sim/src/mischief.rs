@@ -39,6 +39,8 @@ pub enum Cause {
     Misdirect,
     /// A stranger says what a member says.
     Foreign,
+    /// A member garbles requests before it hands them on.
+    Garble,
     /// A message takes much longer than others.
     Tail,
     /// A sync fails.
@@ -72,7 +74,7 @@ impl Cause {
     pub const COUNT: usize = Self::PLAIN.len() + Fault::COUNT;
 
     /// Those that are not faults of the nemesis.
-    const PLAIN: [Self; 19] = [
+    const PLAIN: [Self; 20] = [
         Self::Loss,
         Self::Double,
         Self::Replay,
@@ -80,6 +82,7 @@ impl Cause {
         Self::Splice,
         Self::Misdirect,
         Self::Foreign,
+        Self::Garble,
         Self::Tail,
         Self::SyncFails,
         Self::SyncStalls,
@@ -113,18 +116,19 @@ impl Cause {
             Self::Splice => 4,
             Self::Misdirect => 5,
             Self::Foreign => 6,
-            Self::Tail => 7,
-            Self::SyncFails => 8,
-            Self::SyncStalls => 9,
-            Self::IoFails => 10,
-            Self::ReadFails => 11,
-            Self::ShortIo => 12,
-            Self::Doze => 13,
-            Self::LateTimer => 14,
-            Self::Death => 15,
-            Self::Burst => 16,
-            Self::Ask => 17,
-            Self::End => 18,
+            Self::Garble => 7,
+            Self::Tail => 8,
+            Self::SyncFails => 9,
+            Self::SyncStalls => 10,
+            Self::IoFails => 11,
+            Self::ReadFails => 12,
+            Self::ShortIo => 13,
+            Self::Doze => 14,
+            Self::LateTimer => 15,
+            Self::Death => 16,
+            Self::Burst => 17,
+            Self::Ask => 18,
+            Self::End => 19,
             Self::Begin(fault) => Self::PLAIN.len() + fault as usize,
         }
     }

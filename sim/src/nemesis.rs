@@ -3,10 +3,12 @@
 mod effect;
 mod leaders;
 mod links;
+mod revival;
 #[cfg(test)]
 mod tests;
 
 use leaders::Relay;
+use revival::Revival;
 use synod_core::MemberIndex;
 
 use crate::atlas::Harm;
@@ -74,6 +76,8 @@ pub enum End {
         /// The rule that left it behind.
         rule: u32,
     },
+    /// It is looked whether the next leadership of a revival is there.
+    Revive,
     /// Two members get their own disks back.
     GiveBack {
         /// One.
@@ -94,6 +98,10 @@ pub struct Nemesis {
     leaders: Prng,
     /// The leaderships that leave proposals behind, while they come and go.
     relay: Option<Relay>,
+    /// What brings the past back.
+    revivals: Prng,
+    /// The past that is to come back, while it is made.
+    revival: Option<Revival>,
     /// The rules that it made and has not lifted.
     rules: Vec<u32>,
     /// The members that have the disks of each other.
@@ -106,8 +114,17 @@ impl Nemesis {
     pub fn new(options: NemesisOptions, seed: u64) -> Self {
         let (prng, more) = (Prng::new(seed, "nemesis"), Prng::new(seed, "more nemesis"));
         let leaders = Prng::new(seed, "leaders");
-        let (rules, exchanged) = (Vec::new(), Vec::new());
-        Self { options, prng, more, leaders, relay: None, rules, exchanged }
+        Self {
+            options,
+            prng,
+            more,
+            leaders,
+            relay: None,
+            revivals: Prng::new(seed, "revivals"),
+            revival: None,
+            rules: Vec::new(),
+            exchanged: Vec::new(),
+        }
     }
 
     /// When the next fault begins.
@@ -182,6 +199,7 @@ impl Nemesis {
             Fault::LostFile => self.harm(world, member, Harm::LostFile),
             Fault::Relay => self.relay(world, ends),
             Fault::LeaveBehind => self.leave_behind(world, member),
+            Fault::Revive => self.revive(world, member, ends),
         };
         before.compare(fault, world, member);
         ends.extend(end.map(|end| (end_at, end)));
@@ -267,6 +285,7 @@ impl Nemesis {
                 world.start_at(member, world.now());
             }
             End::Relay => self.look_at_relay(world, ends),
+            End::Revive => self.look_at_revival(world, ends),
             End::Behind { one, rule } => self.lead_from_behind(world, (one, rule), ends),
             End::GiveBack { one, other } => self.give_back(world, one, other),
         }

@@ -77,6 +77,8 @@ pub struct Process {
     pub sync_at: Moment,
     /// What was handed to the disk last.
     pub last_write: Option<Ticket>,
+    /// Whether what it handed out to be written last was a mark alone.
+    pub tail_is_mark: bool,
     /// How far it said that it had decided.
     pub decided: Slot,
     /// Whether a sync failed.

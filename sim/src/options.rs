@@ -86,6 +86,8 @@ pub struct NetworkOptions {
     pub misdirect_ppm: u32,
     /// Frames of strangers: of another cluster, group, configuration, node or life of a disk.
     pub foreign_ppm: u32,
+    /// Requests that a member garbles before it hands them on.
+    pub garble_ppm: u32,
     /// Links that always lose and delay more than others.
     pub uneven_ppm: u32,
     /// Whether links remember what they carried, for floods.
@@ -242,6 +244,7 @@ impl Default for NetworkOptions {
             splice_ppm: 0,
             misdirect_ppm: 0,
             foreign_ppm: 0,
+            garble_ppm: 0,
             uneven_ppm: 0,
             remembers: false,
             capacity: 10_000,

@@ -97,6 +97,7 @@ impl World {
             taken: 0,
             sync_at: now,
             last_write: None,
+            tail_is_mark: false,
             decided,
             log_failed: false,
             shutting_down: false,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use synod_core::service::{Input, Outcome, Output, Request};
 use synod_core::wire::Payload;
 use synod_core::{
-    Ballot, Event, Header, Instant, MemberIndex, Message, NodeSet, PeerMisbehaved, Record,
+    Ballot, Body, Event, Header, Instant, MemberIndex, Message, NodeSet, PeerMisbehaved, Record,
     Standing, WriteId,
 };
 
@@ -279,7 +279,10 @@ impl World {
                 member.0
             );
             match output {
-                Output::Persist { id, record } => self.persist(member, id, record)?,
+                Output::Persist { id, record } => {
+                    process.tail_is_mark = record.body == Body::Mark;
+                    self.persist(member, id, record)?;
+                }
                 Output::Send { to, payload } => {
                     self.send(member, &header, to, &payload)?;
                 }

@@ -89,6 +89,8 @@ pub struct World {
     pub(crate) disk_prng: Prng,
     /// What came later draws from a stream of its own.
     pub(crate) quirk_prng: Prng,
+    /// What garbles requests.
+    pub(crate) garble_prng: Prng,
     /// Nothing fails any more.
     pub(crate) is_sound: bool,
     /// More was done to the disks than any cluster survives.
@@ -174,6 +176,7 @@ impl World {
             process_prng: Prng::new(options.seed, "process"),
             disk_prng: Prng::new(options.seed, "disk"),
             quirk_prng: Prng::new(options.seed, "quirks"),
+            garble_prng: Prng::new(options.seed, "garbling"),
             is_sound: false,
             is_beyond: false,
             gate: Gate::new(options.withheld.clone()),
@@ -474,11 +477,12 @@ impl World {
         let outer = self.meter.enter(Part::Log);
         let synced = node.disk.sync(ticket);
         let idle = node.process.as_ref().is_some_and(|process| process.sync_at <= self.now);
-        let settled = match synced {
-            Ok(_) if idle && self.disk_prng.chance(settle_ppm) => node.disk.settle(),
-            Ok(_) | Err(_) => Ok(()),
-        };
+        let settles = synced.is_ok() && idle && self.disk_prng.chance(settle_ppm);
+        let settled = if settles { node.disk.settle() } else { Ok(()) };
         self.meter.enter(outer);
+        if settles && settled.is_ok() {
+            self.audit_settled(member);
+        }
         let item = match synced.and_then(|upto| settled.map(|()| upto)) {
             Ok(upto) => Item::Synced(upto),
             Err(_) => Item::SyncFailed,

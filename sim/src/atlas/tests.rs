@@ -151,6 +151,29 @@ fn a_log_that_says_too_little_is_noticed() {
 }
 
 #[test]
+fn a_settled_log_proves_a_mark_that_says_something_new() {
+    let device = filled(3).power_cut(Keep::Nothing);
+    let mut log = open(&device).expect("sound");
+    let mark = |log: &mut FileLog<SimDevice>, id, round| {
+        let promised = Ballot { round, node: NodeId(1) };
+        let record = Record { promised, decided: Slot(2), body: Body::Mark };
+        log.stage(WriteId(id), record).expect("staged");
+        let ticket = log.write().expect("written").expect("one record");
+        log.sync(ticket).expect("synced");
+    };
+    audit_settled(&device).expect("nothing is in the segment of this run");
+    mark(&mut log, 1, 1);
+    audit_settled(&device).expect("it repeats what the run before said");
+    mark(&mut log, 2, 7);
+    audit_settled(&device).expect_err("nothing proves the promise");
+    mark(&mut log, 3, 7);
+    audit_settled(&device).expect("the mark behind it does");
+    mark(&mut log, 4, 8);
+    log.settle().expect("settled");
+    audit_settled(&device).expect("settled");
+}
+
+#[test]
 fn a_record_in_the_place_of_another_shows_once() {
     let mut found = 0;
     for seed in 0..40 {

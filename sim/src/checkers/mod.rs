@@ -41,6 +41,7 @@ pub mod proposals;
 pub mod quiet;
 pub mod recovery;
 pub mod reigns;
+pub mod rewinds;
 pub mod validity;
 pub mod witness;
 
@@ -78,6 +79,7 @@ pub struct Checkers {
     monotonic: monotonic::Monotonic,
     patience: patience::Patience,
     reigns: reigns::Reigns,
+    rewinds: rewinds::Rewinds,
     notices: notices::Notices,
     quiet: quiet::Quiet,
     limits: Limits,
@@ -132,6 +134,7 @@ impl Checkers {
             monotonic: monotonic::Monotonic::new(members.len()),
             patience: patience::Patience::new(members, timeouts.election),
             reigns: reigns::Reigns::new(members, quorums, timeouts),
+            rewinds: rewinds::Rewinds::default(),
             notices: notices::Notices::new(members.len()),
             quiet: quiet::Quiet::new(members.len(), timeouts.heartbeat),
             limits,
@@ -288,7 +291,13 @@ impl Checkers {
         to: NodeSet,
         message: &ServiceMessage,
     ) -> Checked {
-        self.forwards.on_send(by, to, message)
+        self.forwards.on_send(by, to, message)?;
+        self.rewinds.on_send(by, message)
+    }
+
+    /// A service takes in a message of another one.
+    pub fn on_service_taken(&mut self, by: Caller, (ballot, number, last): (Ballot, u64, u64)) {
+        self.rewinds.on_taken(by, (ballot, number, last));
     }
 
     /// A turn of `node` begins, at this time of its clock.

@@ -77,7 +77,13 @@ impl Order {
             self.leave(images, node, cursor, slot)?;
             Place { slot, within: 0 }
         };
-        self.led(node, applied)?;
+        check!(
+            Order,
+            !self.void.contains(&slot),
+            "member {} applies a request in slot {slot}, which another passed over",
+            node.0
+        );
+        self.led(node, slot, applied.ballot)?;
         let canon = self.canon.entry(slot).or_default();
         let first = place.within == canon.len();
         if first {
@@ -98,9 +104,10 @@ impl Order {
     /// `node` applied all of a decree: its state is that of every other that did.
     ///
     /// # Errors
-    /// Agreement.
+    /// Order, Agreement.
     pub fn on_sealed(&mut self, node: MemberIndex, sealed: &Sealed) -> Checked {
         let Sealed { at: At { slot, .. }, digest } = *sealed;
+        self.led(node, slot, sealed.at.ballot)?;
         let known = self.sealed.entry(slot).or_insert(*sealed).digest;
         check!(
             Agreement,
@@ -173,22 +180,18 @@ impl Order {
         Ok(())
     }
 
-    /// A decree that some run passed over is void for all, and leaderships never go back.
-    fn led(&mut self, node: MemberIndex, applied: &Applied) -> Checked {
-        let Applied { slot, ballot, .. } = *applied;
-        check!(
-            Order,
-            !self.void.contains(&slot),
-            "member {} applies a request in slot {slot}, which another passed over",
-            node.0
-        );
+    /// The leaderships of decrees with an effect never go back.
+    fn led(&mut self, node: MemberIndex, slot: Slot, ballot: Ballot) -> Checked {
         let before = self.leaders.range(..slot).next_back().map(|(_, ballot)| *ballot);
+        let behind = self.leaders.range(slot.next()..).next().map(|(_, ballot)| *ballot);
         let here = *self.leaders.entry(slot).or_insert(ballot);
+        let is_between = before.is_none_or(|before| before <= ballot)
+            && behind.is_none_or(|behind| ballot <= behind);
         check!(
             Order,
-            here == ballot && before.is_none_or(|before| before <= ballot),
+            here == ballot && is_between,
             "member {} applies slot {slot} as of {ballot}; another applied it as of {here}, and \
-             the slot before as of {before:?}",
+             the slot before as of {before:?}, the one behind as of {behind:?}",
             node.0
         );
         Ok(())

@@ -70,7 +70,8 @@ impl Before {
             | Fault::WildClock
             | Fault::FullDisk
             | Fault::Relay
-            | Fault::LeaveBehind => false,
+            | Fault::LeaveBehind
+            | Fault::Revive => false,
         }
     }
 }

@@ -338,4 +338,21 @@ fn whoever_was_left_behind_comes_to_lead() {
     assert!(led >= 5, "{led}");
 }
 
+#[test]
+fn what_two_leaderships_left_behind_comes_back_and_is_void() {
+    let mut void = 0;
+    for seed in 0..20 {
+        let mut world = calm(5, seed);
+        let (mut nemesis, ends) = begin(&mut world, Fault::Revive, seed);
+        assert!(nemesis.revival.is_some() && nemesis.rules.len() == 2);
+        run_ends(&mut world, &mut nemesis, ends);
+        assert!(nemesis.revival.is_none() && nemesis.rules.is_empty());
+        run(&mut world, 3_000);
+        assert!(world.members().all(|member| linked(&world, MemberIndex(0), member)));
+        let passed_over = |member| world.service(member).map(|s| s.status().counters.void);
+        void += u32::from(world.members().filter_map(passed_over).any(|count| count > 0));
+    }
+    assert!(void >= 5, "{void}");
+}
+
 const LEADS: Standing = Standing::Leading;

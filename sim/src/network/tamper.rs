@@ -22,6 +22,8 @@ pub enum Made {
     Spliced,
     /// Meant for another member. Nothing in it says so.
     Misdirected,
+    /// Encoded well, with requests that fit no decree. They must be refused without effect.
+    Garbled,
     /// Encoded well, by somebody who does not belong here. It must be refused without effect.
     Foreign(Stranger),
 }
@@ -46,7 +48,9 @@ impl Made {
     #[must_use]
     pub const fn must_decode(self) -> bool {
         match self {
-            Self::Honest | Self::Forged | Self::Misdirected | Self::Foreign(_) => true,
+            Self::Honest | Self::Forged | Self::Misdirected | Self::Garbled | Self::Foreign(_) => {
+                true
+            }
             Self::Damaged | Self::Spliced => false,
         }
     }
@@ -56,9 +60,12 @@ impl Made {
     pub const fn is_honest(self) -> bool {
         match self {
             Self::Honest => true,
-            Self::Forged | Self::Misdirected | Self::Foreign(_) | Self::Damaged | Self::Spliced => {
-                false
-            }
+            Self::Forged
+            | Self::Misdirected
+            | Self::Garbled
+            | Self::Foreign(_)
+            | Self::Damaged
+            | Self::Spliced => false,
         }
     }
 }
@@ -201,6 +208,7 @@ impl fmt::Display for Made {
             Self::Damaged => f.pad("damaged"),
             Self::Spliced => f.pad("spliced"),
             Self::Misdirected => f.pad("misdirected"),
+            Self::Garbled => f.pad("garbled"),
             Self::Foreign(stranger) => write!(f, "of another {stranger:?}"),
         }
     }

@@ -46,6 +46,8 @@ impl Options {
         };
         draw_more(&mut Prng::new(seed, "more options"), &mut options);
         draw_leaders(&mut Prng::new(seed, "leader options"), &mut options);
+        draw_revivals(&mut Prng::new(seed, "revival options"), &mut options);
+        options.network.garble_ppm = sometimes(&mut Prng::new(seed, "garbling options"), 50_000);
         let notice = &mut Prng::new(seed, "notice");
         if notice.chance(500_000) {
             options.timeouts.notice = timeouts.heartbeat / notice.within(1, 50) as u32;
@@ -95,8 +97,15 @@ const LAST_FAULTS: usize = Fault::Relay as usize;
 
 /// Faults that follow the leaders: rarely drawn, and then often met.
 fn draw_leaders(prng: &mut Prng, options: &mut Options) {
-    for weight in &mut options.nemesis.weights[LAST_FAULTS..] {
+    for weight in &mut options.nemesis.weights[LAST_FAULTS..Fault::Revive as usize] {
         *weight = if prng.chance(150_000) { prng.within(5, 60) as u32 } else { 0 };
+    }
+}
+
+/// The past comes back: rarely drawn, and then often met.
+fn draw_revivals(prng: &mut Prng, options: &mut Options) {
+    if prng.chance(150_000) {
+        options.nemesis.weights[Fault::Revive as usize] = prng.within(10, 60) as u32;
     }
 }
 

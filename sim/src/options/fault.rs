@@ -71,13 +71,15 @@ pub enum Fault {
     Relay,
     /// A few members hear of no proposal for a while, and then one of them comes to lead.
     LeaveBehind,
+    /// What one member left behind in two leaderships comes back behind a later one.
+    Revive,
 }
 
 impl Fault {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
     /// All of them, in the order of their weights.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Crash,
         Self::CrashAll,
         Self::Pause,
@@ -112,6 +114,7 @@ impl Fault {
         Self::LostFile,
         Self::Relay,
         Self::LeaveBehind,
+        Self::Revive,
     ];
 }
 
