@@ -1,13 +1,18 @@
 //! The nemesis: faults that begin at random moments and end some time later.
 
 mod effect;
+mod hearsay;
 mod leaders;
 mod links;
+mod plots;
 mod revival;
+mod rings;
+mod stale;
 #[cfg(test)]
 mod tests;
 
 use leaders::Relay;
+use plots::Plot;
 use revival::Revival;
 use synod_core::MemberIndex;
 
@@ -78,6 +83,8 @@ pub enum End {
     },
     /// It is looked whether the next leadership of a revival is there.
     Revive,
+    /// The next step of what is under way.
+    Plot,
     /// Two members get their own disks back.
     GiveBack {
         /// One.
@@ -96,12 +103,16 @@ pub struct Nemesis {
     more: Prng,
     /// What follows the leaders, too.
     leaders: Prng,
+    /// What plots draw from.
+    plots: Prng,
     /// The leaderships that leave proposals behind, while they come and go.
     relay: Option<Relay>,
     /// What brings the past back.
     revivals: Prng,
     /// The past that is to come back, while it is made.
     revival: Option<Revival>,
+    /// While it is under way, no other fault begins.
+    plot: Option<Plot>,
     /// The rules that it made and has not lifted.
     rules: Vec<u32>,
     /// The members that have the disks of each other.
@@ -113,15 +124,16 @@ impl Nemesis {
     #[must_use]
     pub fn new(options: NemesisOptions, seed: u64) -> Self {
         let (prng, more) = (Prng::new(seed, "nemesis"), Prng::new(seed, "more nemesis"));
-        let leaders = Prng::new(seed, "leaders");
         Self {
             options,
             prng,
             more,
-            leaders,
+            leaders: Prng::new(seed, "leaders"),
+            plots: Prng::new(seed, "plots"),
             relay: None,
             revivals: Prng::new(seed, "revivals"),
             revival: None,
+            plot: None,
             rules: Vec::new(),
             exchanged: Vec::new(),
         }
@@ -135,6 +147,9 @@ impl Nemesis {
 
     /// Begins a fault; says how and when it ends.
     pub fn begin(&mut self, world: &mut World, ends: &mut Vec<(Moment, End)>) {
+        if self.plot.is_some() {
+            return;
+        }
         let (fault, member) = self.pick(world);
         let end_at = world.now().plus(self.wait(self.options.lasts_nanos));
         if !world.gate.strikes(Cause::Begin(fault), true) {
@@ -142,8 +157,21 @@ impl Nemesis {
         }
         world.trace.note(world.now, member, "fault", fault as u64, || format!("{fault:?}"));
         let before = Before::look(world, member);
+        let end = self.strike(world, (fault, member), end_at, ends);
+        before.compare(fault, world, member);
+        ends.extend(end.map(|end| (end_at, end)));
+    }
+
+    /// Begins this fault; how it ends, at `end_at`.
+    fn strike(
+        &mut self,
+        world: &mut World,
+        (fault, member): (Fault, MemberIndex),
+        end_at: Moment,
+        ends: &mut Vec<(Moment, End)>,
+    ) -> Option<End> {
         let lasts = self.options.lasts_nanos;
-        let end = match fault {
+        match fault {
             Fault::Crash => Self::crash(world, member),
             Fault::CrashAll => self.crash_all(world, ends),
             Fault::Pause => Self::pause(world, member, end_at),
@@ -200,9 +228,10 @@ impl Nemesis {
             Fault::Relay => self.relay(world, ends),
             Fault::LeaveBehind => self.leave_behind(world, member),
             Fault::Revive => self.revive(world, member, ends),
-        };
-        before.compare(fault, world, member);
-        ends.extend(end.map(|end| (end_at, end)));
+            Fault::StaleAnswers | Fault::Hearsay | Fault::RingBehind => {
+                self.plot(world, (fault, member), ends)
+            }
+        }
     }
 
     /// A fault and its victim, which keeps its disk where the promise needs that.
@@ -248,7 +277,8 @@ impl Nemesis {
 
     /// Ends a fault, or one turn of it.
     pub fn end(&mut self, world: &mut World, end: End, ends: &mut Vec<(Moment, End)>) {
-        if !world.gate.strikes(Cause::End, true) {
+        // A plot goes on as it began, if it did.
+        if end != End::Plot && !world.gate.strikes(Cause::End, true) {
             return;
         }
         match end {
@@ -287,12 +317,14 @@ impl Nemesis {
             End::Relay => self.look_at_relay(world, ends),
             End::Revive => self.look_at_revival(world, ends),
             End::Behind { one, rule } => self.lead_from_behind(world, (one, rule), ends),
+            End::Plot => self.plot_on(world, ends),
             End::GiveBack { one, other } => self.give_back(world, one, other),
         }
     }
 
     /// Ends what must not last beyond the faults: its rules, and exchanges of disks.
     pub fn give_up(&mut self, world: &mut World) {
+        self.plot = None;
         for rule in std::mem::take(&mut self.rules) {
             world.let_go(rule, Release::InOrder);
         }

@@ -62,6 +62,8 @@ pub enum Verdict {
     Hold,
     /// Drops so many, then lapses.
     Drop(u32),
+    /// Lets them pass, and keeps a copy of so many until they are released.
+    Copy(u32),
 }
 
 /// A rule of a scenario: matches by link and kind.
@@ -362,6 +364,11 @@ impl Network {
         mine.into_iter().map(|(_, envelope)| envelope).collect()
     }
 
+    /// A rule matches nothing more. What it holds stays until it is lifted.
+    pub fn close_rule(&mut self, id: u32) {
+        self.rules.retain(|rule| rule.id != id);
+    }
+
     /// Lifts a rule, and lets go what it held: all at once, in this order.
     pub fn release(
         &mut self,
@@ -433,7 +440,7 @@ impl Network {
             rule.from.contains(envelope.from)
                 && rule.to.contains(envelope.to)
                 && rule.kinds.has(envelope.kind)
-                && rule.verdict != Verdict::Drop(0)
+                && !matches!(rule.verdict, Verdict::Drop(0) | Verdict::Copy(0))
         });
         let Some(rule) = matching else { return Fate::Sent };
         match &mut rule.verdict {
@@ -444,6 +451,11 @@ impl Network {
             Verdict::Drop(left) => {
                 *left -= 1;
                 Fate::Dropped
+            }
+            Verdict::Copy(left) => {
+                *left -= 1;
+                self.held.push((rule.id, envelope.clone()));
+                Fate::Sent
             }
         }
     }

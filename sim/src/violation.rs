@@ -19,7 +19,8 @@ pub enum Property {
     OneDecree,
     /// P2c: a new proposal cannot contradict what an earlier ballot may still choose.
     Choosable,
-    /// A member campaigns only when a quorum let it (R12).
+    /// A member campaigns only when a quorum let it (R12), learns first what it was told to be
+    /// decided (R6), and is answered however often it asks (C4).
     Campaigns,
     /// A member follows the leader that it hears, and gives whom it promised a chance (B1).
     Patience,

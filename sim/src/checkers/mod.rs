@@ -23,8 +23,10 @@
 
 pub mod acquaintance;
 pub mod answers;
+pub mod asked;
 pub mod bounds;
 pub mod campaigns;
+pub mod candidates;
 pub mod demands;
 pub mod forwards;
 pub mod history;
@@ -69,7 +71,9 @@ pub struct Checkers {
     history: History,
     acquaintance: acquaintance::Acquaintance,
     answers: answers::Answers,
+    asked: asked::Asked,
     campaigns: campaigns::Campaigns,
+    candidates: candidates::Candidates,
     promises: promises::Promises,
     proposals: proposals::Proposals,
     order: order::Order,
@@ -94,6 +98,8 @@ pub enum Taken {
     Beat(Beat),
     /// Somebody asks for promises of this ballot.
     Prepare(Ballot),
+    /// Somebody promises this ballot, and has decided everything below.
+    Promise(Ballot, Slot),
     /// The leader in this ballot proposes, or gives notice.
     Accept(Ballot),
 }
@@ -106,8 +112,8 @@ impl Taken {
             Message::Beat(beat) => Some(Self::Beat(*beat)),
             Message::Prepare { ballot, .. } => Some(Self::Prepare(*ballot)),
             Message::Accept { ballot, .. } => Some(Self::Accept(*ballot)),
-            Message::Promise { .. }
-            | Message::Accepted { .. }
+            Message::Promise { ballot, decided, .. } => Some(Self::Promise(*ballot, *decided)),
+            Message::Accepted { .. }
             | Message::Nack { .. }
             | Message::Learn { .. }
             | Message::Learned { .. } => None,
@@ -124,7 +130,9 @@ impl Checkers {
             history: History::default(),
             acquaintance: acquaintance::Acquaintance::new(members),
             answers: answers::Answers::new(members),
+            asked: asked::Asked::new(members.len()),
             campaigns: campaigns::Campaigns::new(members, quorums),
+            candidates: candidates::Candidates::new(members.len()),
             promises: promises::Promises::new(members),
             proposals: proposals::Proposals::new(limits.window),
             order: order::Order::new(members.len()),
@@ -189,6 +197,7 @@ impl Checkers {
         self.acquaintance.on_start(node, recovered);
         self.forwards.on_start(node);
         self.campaigns.on_start(node);
+        self.candidates.on_start(node);
         self.patience.on_start(node, recovered.promised);
         self.reigns.on_start(node);
         self.quiet.on_noise(node);
@@ -213,6 +222,7 @@ impl Checkers {
         record: &Record<'_, Bytes>,
     ) -> Checked {
         let now = self.clocks[node.place()];
+        recovery::check_written(node, record)?;
         self.images.on_persist(node, id, record);
         self.acquaintance.on_persist(node, id, record)?;
         self.campaigns.on_promised(now, node, record.promised)?;
@@ -260,7 +270,11 @@ impl Checkers {
         bounds::on_send(&self.images, &self.limits, node, message)?;
         self.promises.on_send(&self.images, node, boot, message)?;
         match message {
-            Message::Prepare { ballot, .. } => self.campaigns.on_prepare(node, *ballot)?,
+            Message::Prepare { ballot, from } => {
+                self.campaigns.on_prepare(node, *ballot)?;
+                self.candidates.on_prepare(node, *ballot, *from)?;
+            }
+            Message::Promise { ballot, .. } => self.asked.on_promise(node, to, *ballot),
             Message::Accept { decided, proposals, .. } => {
                 self.notices.on_notice(node, to, *decided);
                 self.reigns.on_proposed(node, proposals);
@@ -272,8 +286,7 @@ impl Checkers {
                 self.answers.on_beat_sent(node, beat)?;
                 self.quiet.on_beat_sent(now, node);
             }
-            Message::Promise { .. }
-            | Message::Accepted { .. }
+            Message::Accepted { .. }
             | Message::Nack { .. }
             | Message::Learn { .. }
             | Message::Learned { .. } => {}
@@ -305,6 +318,7 @@ impl Checkers {
         self.clocks[node.place()] = told;
         self.notices.begin_turn(node);
         self.answers.begin_turn(node);
+        self.asked.begin_turn(node);
     }
 
     /// `node` took in a message of `from`.
@@ -315,6 +329,12 @@ impl Checkers {
         let now = self.clocks[node.place()];
         if let Taken::Prepare(ballot) | Taken::Accept(ballot) = what {
             self.answers.on_ballot(node, *ballot);
+        }
+        if let Taken::Prepare(ballot) = what {
+            self.asked.on_prepare(node, from, *ballot);
+        }
+        if let Taken::Promise(ballot, decided) = what {
+            self.candidates.on_promise(node, *ballot, *decided);
         }
         if let Taken::Beat(beat) = what {
             self.campaigns.on_beat(now, node, from, beat);
@@ -351,6 +371,7 @@ impl Checkers {
     pub fn on_drained(&mut self, node: MemberIndex, decided: Option<Slot>) -> Checked {
         self.patience.on_turn(node);
         self.quiet.on_drained(node);
+        self.asked.on_drained(&self.images, node)?;
         decided.map_or(Ok(()), |decided| self.notices.on_drained(node, decided))
     }
 

@@ -97,6 +97,7 @@ impl Patience {
             }
             // It says itself that it leads no more.
             Taken::Beat(_) => kept.lose(|ballot| ballot.node == sender),
+            Taken::Promise(..) => {}
             Taken::Accept(ballot) => {
                 kept.bind(ballot);
                 kept.hear(ballot, votes, now);

@@ -2,7 +2,7 @@
 //! never written.
 
 use bytes::Bytes;
-use synod_core::{MemberIndex, Recovered, Slot};
+use synod_core::{Body, MemberIndex, Record, Recovered, Slot};
 
 use super::images::{DecreeId, Images};
 use crate::violation::{Checked, check};
@@ -67,6 +67,24 @@ pub fn check_read(images: &Images, node: MemberIndex, from: Slot, end: Slot) -> 
     Ok(())
 }
 
+/// The mark of a record covers what the record says to be learned. So nothing learned is ever open
+/// in a log, and recovery never has to choose between that and something accepted (R5).
+///
+/// # Errors
+/// Recovery.
+pub fn check_written(node: MemberIndex, record: &Record<'_, Bytes>) -> Checked {
+    let Body::Learned(run) = record.body else { return Ok(()) };
+    let end = run.last().map_or(Slot::ZERO, |last| last.slot.next());
+    check!(
+        Recovery,
+        record.decided >= end,
+        "member {} writes what it learned, up to {end}, with the mark {}",
+        node.0,
+        record.decided
+    );
+    Ok(())
+}
+
 /// Every open slot that was durable is there, as it was or better.
 fn keeps_votes(images: &Images, node: MemberIndex, recovered: &Recovered<Bytes>) -> Checked {
     let image = images.of(node);
@@ -118,4 +136,22 @@ fn is_known(images: &Images, node: MemberIndex, recovered: &Recovered<Bytes>) ->
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use synod_core::{Ballot, Kind, NodeId, Proposal};
+
+    use super::*;
+
+    #[test]
+    fn what_is_learned_is_marked_at_once() {
+        let ballot = Ballot { round: 1, node: NodeId(1) };
+        let run = [4, 5].map(|slot| Proposal { slot: Slot(slot), ballot, decree: Kind::Noop });
+        let record = |mark, body| Record { promised: ballot, decided: Slot(mark), body };
+        let judge = |mark, body| check_written(MemberIndex(0), &record(mark, body));
+        judge(6, Body::Learned(&run)).expect("all of it is marked");
+        judge(5, Body::Learned(&run)).expect_err("the last slot is open");
+        judge(5, Body::Accepted(&run)).expect("accepted slots are open for a while");
+    }
 }

@@ -71,7 +71,11 @@ impl Before {
             | Fault::FullDisk
             | Fault::Relay
             | Fault::LeaveBehind
-            | Fault::Revive => false,
+            | Fault::Revive
+            // A plot says so itself.
+            | Fault::StaleAnswers
+            | Fault::Hearsay
+            | Fault::RingBehind => false,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Each fault does what it says.
 
+mod plots;
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;

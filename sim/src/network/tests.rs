@@ -32,6 +32,25 @@ fn a_cut_has_a_direction() {
 }
 
 #[test]
+fn what_a_rule_copies_arrives_and_comes_once_more() {
+    let mut network = sound();
+    let (from, to) = (NodeSet::first(1), NodeSet::first(3));
+    let rule = network.add_rule(from, to, Kinds::of(MessageKind::Accept), Verdict::Copy(2));
+    let mut arrivals = Vec::new();
+    for number in 1..4 {
+        let fate = network.send(Moment::ZERO, envelope(number), &mut arrivals);
+        assert_eq!(fate, Fate::Sent);
+    }
+    assert_eq!(arrivals.len(), 3, "all arrive");
+    network.close_rule(rule);
+    network.send(Moment::ZERO, envelope(4), &mut arrivals);
+    arrivals.clear();
+    network.release(Moment::ZERO, rule, Release::InOrder, &mut arrivals);
+    let again: Vec<u64> = arrivals.iter().map(|(_, envelope)| envelope.number).collect();
+    assert_eq!(again, [1, 2], "so many were copied");
+}
+
+#[test]
 fn what_a_rule_holds_comes_back_in_order() {
     let mut network = sound();
     let (from, to) = (NodeSet::first(1), NodeSet::first(3));

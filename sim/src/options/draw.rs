@@ -48,6 +48,7 @@ impl Options {
         draw_leaders(&mut Prng::new(seed, "leader options"), &mut options);
         draw_revivals(&mut Prng::new(seed, "revival options"), &mut options);
         options.network.garble_ppm = sometimes(&mut Prng::new(seed, "garbling options"), 50_000);
+        draw_plots(&mut Prng::new(seed, "plot options"), &mut options);
         let notice = &mut Prng::new(seed, "notice");
         if notice.chance(500_000) {
             options.timeouts.notice = timeouts.heartbeat / notice.within(1, 50) as u32;
@@ -106,6 +107,26 @@ fn draw_leaders(prng: &mut Prng, options: &mut Options) {
 fn draw_revivals(prng: &mut Prng, options: &mut Options) {
     if prng.chance(150_000) {
         options.nemesis.weights[Fault::Revive as usize] = prng.within(10, 60) as u32;
+    }
+}
+
+/// Where the plots begin, which are drawn from a stream of their own.
+const FIRST_PLOT: usize = Fault::StaleAnswers as usize;
+
+/// Plots keep other faults from beginning, so few runs have them, and those have many.
+fn draw_plots(prng: &mut Prng, options: &mut Options) {
+    for weight in &mut options.nemesis.weights[FIRST_PLOT..Fault::RingBehind as usize] {
+        *weight = if prng.chance(80_000) { prng.within(10, 100) as u32 } else { 0 };
+    }
+    // The two who lag must be few enough for the others.
+    let can_lag = options.nodes >= options.quorums.phase2 + 2
+        && options.nodes > options.quorums.both()
+        && options.nodes > 3;
+    if can_lag && prng.chance(250_000) {
+        options.nemesis.weights[Fault::RingBehind as usize] = prng.within(10, 100) as u32;
+        // A ring that is gone through in time.
+        options.limits.window = options.limits.window.min(1 << prng.within(1, 3));
+        options.service.pipeline = options.service.pipeline.min(options.limits.window);
     }
 }
 

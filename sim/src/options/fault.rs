@@ -73,13 +73,19 @@ pub enum Fault {
     LeaveBehind,
     /// What one member left behind in two leaderships comes back behind a later one.
     Revive,
+    /// A leader hears nobody but old answers, to rounds long past, that come once more.
+    StaleAnswers,
+    /// A member hears an old leader still, and learns of the next one from a third.
+    Hearsay,
+    /// One of those who lag by a ring of slots comes to lead, and the other one reports to it.
+    RingBehind,
 }
 
 impl Fault {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
     /// All of them, in the order of their weights.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 38] = [
         Self::Crash,
         Self::CrashAll,
         Self::Pause,
@@ -115,6 +121,9 @@ impl Fault {
         Self::Relay,
         Self::LeaveBehind,
         Self::Revive,
+        Self::StaleAnswers,
+        Self::Hearsay,
+        Self::RingBehind,
     ];
 }
 
