@@ -68,6 +68,9 @@ impl World {
         self.meter.enter(outer);
         if taken.is_ok() {
             self.checkers.on_taken(member, (envelope.from, header.boot), looked_at.as_ref());
+            if envelope.kind == MessageKind::Learned {
+                self.checkers.on_learned(member);
+            }
             if let Some(answer) = answer {
                 self.checkers.on_service_taken(caller(member, &process.header), answer);
             }

@@ -26,7 +26,7 @@ pub enum Property {
     Patience,
     /// A member leads only while a quorum proves it and its disk keeps up (R12, B4).
     Reigns,
-    /// A leader tells whoever lags (C4).
+    /// A leader tells whoever lags, and is told what is durable (C4).
     Notices,
     /// What was reported durable is there after a crash.
     Recovery,

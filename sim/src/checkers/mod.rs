@@ -44,6 +44,7 @@ pub mod quiet;
 pub mod recovery;
 pub mod reigns;
 pub mod rewinds;
+pub mod tellings;
 pub mod validity;
 pub mod witness;
 
@@ -85,6 +86,7 @@ pub struct Checkers {
     reigns: reigns::Reigns,
     rewinds: rewinds::Rewinds,
     notices: notices::Notices,
+    tellings: tellings::Tellings,
     quiet: quiet::Quiet,
     limits: Limits,
     /// By member: the time that its host told it last.
@@ -144,6 +146,7 @@ impl Checkers {
             reigns: reigns::Reigns::new(members, quorums, timeouts),
             rewinds: rewinds::Rewinds::default(),
             notices: notices::Notices::new(members.len()),
+            tellings: tellings::Tellings::new(members, timeouts.election),
             quiet: quiet::Quiet::new(members.len(), timeouts.heartbeat),
             limits,
             clocks: vec![Instant::ZERO; members.len()],
@@ -200,6 +203,7 @@ impl Checkers {
         self.candidates.on_start(node);
         self.patience.on_start(node, recovered.promised);
         self.reigns.on_start(node);
+        self.tellings.on_start(node, recovered.promised);
         self.quiet.on_noise(node);
         self.monotonic.on_start(node, applied);
         Ok(())
@@ -229,6 +233,7 @@ impl Checkers {
         self.patience.on_promised(now, node, record.promised)?;
         self.reigns.on_persist(now, node, id);
         self.quiet.on_noise(node);
+        self.tellings.on_persist(node, id, record);
         if let Body::Accepted(run) = record.body {
             self.reigns.on_proposed(node, run);
         }
@@ -242,6 +247,7 @@ impl Checkers {
     pub fn on_persisted(&mut self, node: MemberIndex, upto: WriteId) -> Checked {
         self.reigns.on_persisted(node, upto);
         self.acquaintance.on_persisted(node, upto);
+        self.tellings.on_persisted(node, upto);
         self.images.on_persisted(node, upto)?;
         let in_flight = self.images.in_flight(node);
         self.quiet.on_persisted(self.clocks[node.place()], node, in_flight);
@@ -269,6 +275,7 @@ impl Checkers {
     ) -> Checked {
         bounds::on_send(&self.images, &self.limits, node, message)?;
         self.promises.on_send(&self.images, node, boot, message)?;
+        self.tellings.on_send(node, message);
         match message {
             Message::Prepare { ballot, from } => {
                 self.campaigns.on_prepare(node, *ballot)?;
@@ -306,6 +313,11 @@ impl Checkers {
     ) -> Checked {
         self.forwards.on_send(by, to, message)?;
         self.rewinds.on_send(by, message)
+    }
+
+    /// `node` took in chosen decrees.
+    pub fn on_learned(&mut self, node: MemberIndex) {
+        self.tellings.on_learned(node);
     }
 
     /// A service takes in a message of another one.
@@ -346,6 +358,7 @@ impl Checkers {
         let votes = self.images.of(node).votes;
         self.patience.on_taken(now, (node, votes), from, what);
         self.reigns.on_taken(node, from, what);
+        self.tellings.on_taken(now, node, from, what);
     }
 
     /// `node` tells its host that it leads.
@@ -360,6 +373,7 @@ impl Checkers {
     pub fn on_peer_down(&mut self, node: MemberIndex, peer: MemberIndex) {
         self.patience.on_peer_down(node, peer);
         self.notices.on_peer_down(node, peer);
+        self.tellings.on_peer_down(node, peer);
         self.answers.on_peer_down(node);
     }
 
@@ -372,6 +386,8 @@ impl Checkers {
         self.patience.on_turn(node);
         self.quiet.on_drained(node);
         self.asked.on_drained(&self.images, node)?;
+        let now = self.clocks[node.place()];
+        self.tellings.on_drained(now, node, self.images.of(node))?;
         decided.map_or(Ok(()), |decided| self.notices.on_drained(node, decided))
     }
 
