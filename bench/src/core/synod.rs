@@ -1,6 +1,8 @@
 //! Synod: a few services on one thread, logs that are durable at once, messages handed on as
 //! values. A message to several peers is one letter, which all of them read.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use synod_core::record::{self, Stamp};
 use synod_core::service::{
@@ -87,6 +89,8 @@ impl Synod {
         let start = |id: &NodeId| {
             let config = Config::new(ClusterId(1), GroupId(0), *id, set.clone());
             let mut config = ServiceConfig::new(config);
+            // The client has its turn first, as in `synod-tokio`; the clock goes on with the ticks.
+            config.replica.timeouts.notice = Duration::from_nanos(1);
             config.limits.batch_requests_max = window.clamp(1, 1 << 15) as usize;
             let log = Recovered::formatted(Incarnation(id.0));
             Service::new(config, log, Machine::default(), now).expect("a sound configuration")
