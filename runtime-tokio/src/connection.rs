@@ -11,6 +11,7 @@ use synod_core::{Header, Instant};
 use tokio::net::TcpStream;
 
 use crate::accept::Life;
+use crate::acks::Acks;
 use crate::clock;
 use crate::faults::Fault;
 use crate::framing::{FrameError, FrameReader};
@@ -24,6 +25,7 @@ pub(crate) struct Connection {
     from: SocketAddr,
     reader: FrameReader<TcpStream>,
     identity: Arc<Identity>,
+    acks: Acks,
     /// Something came since `silent_since`.
     was_heard: bool,
     silent_since: Instant,
@@ -41,7 +43,16 @@ impl Connection {
         let bytes = identity.transport.receive_buffer_bytes;
         let reader = FrameReader::new(stream, bytes, identity.frame_bytes_max);
         let silent_since = clock::now();
-        Self { header, from, reader, identity, was_heard: false, silent_since, _life: life }
+        Self {
+            header,
+            from,
+            reader,
+            identity,
+            acks: Acks::default(),
+            was_heard: false,
+            silent_since,
+            _life: life,
+        }
     }
 
     /// The next frames, one or more, back to back. `None` when the connection is to be dropped,
@@ -51,6 +62,7 @@ impl Connection {
         let frames = match ready!(self.reader.poll_next(cx)) {
             Ok(Some(frames)) => {
                 self.was_heard = true;
+                self.acks.put_off(self.reader.get_ref());
                 Some(frames)
             }
             Ok(None) => {

@@ -45,13 +45,17 @@
 //! # }
 //! ```
 //!
+//! A caller with many requests under way uses a [`Pipe`]: it costs a fraction of a future each.
+//!
 //! A group of three differs by three calls of [`Builder::member`], the same on each node, and by
 //! [`Data::Directory`] for a log that outlives its process.
 //!
 //! # What it is not
 //!
-//! It holds no rule of the protocol: that is `synod-core`. It encrypts nothing and trusts whoever
-//! can reach the replica port with the right handshake: keep that port in a private network.
+//! It holds no rule of the protocol: that is `synod-core`. It does not encrypt and does not
+//! authenticate: whoever can reach the port and knows the names can speak as a member. Keep the
+//! port within a network that you trust. It does not change the members of a group, nor does it
+//! take snapshots: a log grows for as long as its group lives.
 //!
 //! # What it promises
 //!
@@ -68,12 +72,6 @@
 //!   cluster, group, node or run than its handshake, is closed; the [`Fault`] is counted, and
 //!   logged (through `tracing`) at most once a second per kind.
 //!
-//! # What it is not
-//!
-//! It does not encrypt and does not authenticate: whoever can reach the port and knows the names
-//! can speak as a member. Keep the port within a network that you trust. It does not change the
-//! members of a group, nor does it take snapshots: a log grows for as long as its group lives.
-//!
 //! # How it works
 //!
 //! One task per node owns the [`Service`](synod_core::service::Service) and with it all state of
@@ -82,6 +80,9 @@
 //! would judge fresh messages by a stale clock. It pulls all outputs, encodes each message once for
 //! all its receivers, and wakes links and log once. [`StateMachine::apply`] runs in this task, so
 //! a request that takes long to apply holds up the whole node.
+//!
+//! When a turn has told a caller its outcome, the caller has a turn before the other members are
+//! told what is decided: what it submits next takes the news along.
 //!
 //! Two nodes share two connections, one each way; each node dials its peers and sends on what it
 //! dialled. One thread per node writes and syncs the log, and takes in one go what has piled up
@@ -94,6 +95,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod acks;
 mod caller;
 mod checksum;
 mod clock;
