@@ -157,3 +157,19 @@ fn forwarding_does_not_allocate() {
     assert_eq!(allocations(3, false, 1), 0);
     assert_eq!(allocations(3, false, 20), 0);
 }
+
+/// Decrees are cut from chunks, so that the first ones cost no allocation each either: those whose
+/// handles still live in the window, and whose memory cannot be used again yet.
+#[test]
+fn first_decrees_share_a_chunk() {
+    let mut group = Group::of(1);
+    while group.leader().is_none() {
+        group.pass_time();
+    }
+    group.work(0, 4, 1);
+    let before = so_far();
+    group.work(0, 40, 1);
+    let made = so_far() - before;
+    assert_eq!(group.applied, 44);
+    assert!(made < 10, "{made} allocations for 40 decrees");
+}

@@ -268,3 +268,24 @@ fn a_forward_that_nobody_can_read_is_blamed_and_has_no_effect() {
     t.run_until(|t| t.is_applied(1, id));
     assert_eq!(t.journal(1).concat(), "x");
 }
+
+/// A run of requests becomes the only segment of a decree, at most: 56 bytes longer. What no decree
+/// could hold is told from what nobody can read by its length alone.
+#[test]
+fn a_forward_is_too_large_when_no_decree_could_hold_it() {
+    use synod_core::PeerMisbehaved;
+    use synod_core::service::{Input, ServiceMessage};
+
+    let mut t = cluster();
+    let header = t.service(1).replica().header();
+    let ballot = t.service(0).replica().leader().expect("it leads");
+    let most = t.service(0).replica().config().limits.decree_bytes_max;
+    let mut say = |bytes| {
+        let requests = Bytes::from(vec![1; bytes]);
+        let message = ServiceMessage::Forward { ballot, number: 1, after: 0, requests };
+        let now = t.now;
+        t.service_mut(0).handle(now, Input::Service { header, message })
+    };
+    assert_eq!(say(most - 56), Err(PeerMisbehaved::MalformedRequests(header.node)));
+    assert_eq!(say(most - 55), Err(PeerMisbehaved::TooLarge(header.node)));
+}

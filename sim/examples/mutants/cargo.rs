@@ -22,9 +22,22 @@ pub(crate) struct CompileError {
     pub(crate) text: String,
 }
 
+/// No lint stops a build.
+pub(crate) const NO_LINTS: &str = "--cap-lints=allow";
+
+/// Only lints stop a build that are errors by themselves. One of them ends constants that would
+/// be computed for ever.
+pub(crate) const KEEP_ERRORS: &str = "--allow=warnings";
+
 /// Builds the core's tests of the copy with these words behind `cargo`.
-pub(crate) fn build(tree: &Path, target: &Path, words: &[String]) -> Result<Built, String> {
+pub(crate) fn build(
+    tree: &Path,
+    target: &Path,
+    words: &[String],
+    lints: &str,
+) -> Result<Built, String> {
     let output = hunt::cargo(tree, target)
+        .env("RUSTFLAGS", lints)
         .args(words)
         .args(["--quiet", "--locked", "--message-format=json"])
         .args(["--config", "profile.dev.debug=false"])

@@ -17,10 +17,13 @@
 //! cargo run -p synod-sim --example mutants -- --shard 3/20        # every twentieth
 //! cargo run -p synod-sim --example mutants -- --file replica/phase2.rs --list
 //! cargo run -p synod-sim --example mutants -- --again             # those that survived
+//! cargo run -p synod-sim --example mutants -- --swarm             # those too, by the swarm alone
+//! cargo run -p synod-sim --example mutants -- --plain             # those without a switch
 //! ```
 //!
-//! Constants, and functions that return an `impl Trait`, cannot ask for a switch. They are left to
-//! cargo-mutants itself; the tool says how many there are.
+//! Constants, what computes them, and functions that return an `impl Trait` cannot ask for a
+//! switch. With `--plain` the tool finds out which those are and tries them, each in a build of its
+//! own (see `plain`); what became of them is kept in `mutants-core/plain.txt`.
 
 mod cargo;
 #[path = "../mutate/copy.rs"]
@@ -30,7 +33,9 @@ mod hunt;
 mod ledger;
 mod list;
 mod options;
+mod plain;
 mod plant;
+mod switched;
 mod tree;
 mod trial;
 
@@ -38,16 +43,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use hunt::Hunt;
 use ledger::{Fate, Ledger};
 use list::Mutant;
 use options::Options;
+use plain::Plain;
+use switched::Switched;
 use tree::Tree;
-use trial::{Binary, Trial};
 
 fn main() -> ExitCode {
     match run() {
@@ -64,31 +69,30 @@ fn run() -> Result<bool, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
     let options = Options::parse(std::env::args().skip(1))?;
     let mutants = list::read(root)?;
-    let wanted: Vec<&Mutant> =
+    let mut wanted: Vec<&Mutant> =
         mutants.iter().filter(|mutant| is_wanted(mutant, &options)).collect();
-    if wanted.is_empty() {
-        return Err("there is no such mutant".into());
-    }
-    if options.list {
-        for mutant in &wanted {
-            println!("{} {} (line {})", mutant.number, mutant.key, mutant.line);
-        }
-        return Ok(true);
+    if options.list && !options.plain {
+        return print(&wanted);
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let place = target.unwrap_or_else(|| root.join("target")).join("mutants-core");
     fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
-    let results = place.join("results.txt");
-    let mut ledger = Ledger::open(&results, options.afresh)?;
+    let mut ledger = Ledger::open(&place.join("results.txt"), options.afresh && !options.plain)?;
     let tree = Tree::build(root, &place, &mutants, &mut ledger)?;
-    let laboratory = Laboratory {
-        binaries: tree.binaries()?,
-        tree,
-        ledger: Mutex::new(ledger),
-        swarm: OnceLock::new(),
-        started: Instant::now(),
-        options,
+    let bench: Box<dyn Bench> = if options.plain {
+        wanted.retain(|mutant| {
+            tree.function_of(mutant).is_none() && ledger.get(&mutant.key) != Some(&Fate::Unviable)
+        });
+        if options.list {
+            return print(&wanted);
+        }
+        ledger = Ledger::open(&place.join("plain.txt"), options.afresh)?;
+        Box::new(Plain::build(root, &place, &options)?)
+    } else {
+        Box::new(Switched::look_at(tree, &options)?)
     };
+    let ledger = Mutex::new(ledger);
+    let laboratory = Laboratory { bench, ledger, started: Instant::now(), options };
     let waiting = laboratory.waiting(&wanted);
     println!("{} mutants are wanted, {} of them are to be run", wanted.len(), waiting.len());
     laboratory.run_all(&waiting)?;
@@ -105,13 +109,28 @@ fn is_wanted(mutant: &Mutant, options: &Options) -> bool {
         && (options.numbers.is_empty() || options.numbers.contains(&mutant.number))
 }
 
+fn print(wanted: &[&Mutant]) -> Result<bool, String> {
+    for mutant in wanted {
+        println!("{} {} (line {})", mutant.number, mutant.key, mutant.line);
+    }
+    if wanted.is_empty() { Err(NONE.into()) } else { Ok(true) }
+}
+
+const NONE: &str = "there is no such mutant";
+
+/// Where mutants are tried.
+trait Bench: Sync {
+    /// Whether this one can be tried here.
+    fn takes(&self, mutant: &Mutant) -> bool;
+
+    /// What becomes of a mutant that can be tried here, which this test noticed in an earlier run.
+    fn fate_of(&self, mutant: &Mutant, noticed_by: Option<&str>) -> Result<Fate, String>;
+}
+
 /// All that it takes to try mutants.
 struct Laboratory {
-    tree: Tree,
-    binaries: Vec<Binary>,
+    bench: Box<dyn Bench>,
     ledger: Mutex<Ledger>,
-    /// Whether the swarm is there, which takes a build.
-    swarm: OnceLock<Result<(), String>>,
     started: Instant,
     options: Options,
 }
@@ -121,13 +140,13 @@ impl Laboratory {
     fn waiting<'a>(&self, wanted: &[&'a Mutant]) -> Vec<&'a Mutant> {
         let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let is_waiting = |mutant: &&&Mutant| match ledger.get(&mutant.key) {
-            None => true,
-            Some(Fate::Survived) => self.options.again,
+            None => !self.options.swarm,
+            Some(Fate::Survived) => self.options.again || self.options.swarm,
             Some(Fate::Caught(_) | Fate::Hung(_) | Fate::Swarm(_)) => false,
             Some(Fate::Unviable | Fate::Left) => false,
         };
-        let planted = wanted.iter().filter(|mutant| self.tree.function_of(mutant).is_some());
-        planted.filter(is_waiting).copied().collect()
+        let takes = wanted.iter().filter(|mutant| self.bench.takes(mutant));
+        takes.filter(is_waiting).copied().collect()
     }
 
     fn run_all(&self, waiting: &[&Mutant]) -> Result<(), String> {
@@ -136,7 +155,10 @@ impl Laboratory {
         let in_time = || self.options.time.is_none_or(|time| self.started.elapsed() < time);
         let work = || -> Result<(), String> {
             while let Some(mutant) = in_time().then(next).flatten() {
-                let fate = self.fate_of(mutant)?;
+                let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                let test = ledger.noticed_by(&mutant.key).map(str::to_owned);
+                drop(ledger);
+                let fate = self.bench.fate_of(mutant, test.as_deref())?;
                 println!("{:>5} {fate}: {} (line {})", mutant.number, mutant.key, mutant.line);
                 let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
                 ledger.put(&mutant.key, fate)?;
@@ -152,47 +174,6 @@ impl Laboratory {
         })
     }
 
-    fn fate_of(&self, mutant: &Mutant) -> Result<Fate, String> {
-        let function = self.tree.function_of(mutant).ok_or("a mutant that is not planted")?;
-        if let Some(test) = self.noticed_again(mutant)? {
-            return Ok(Fate::Caught(test));
-        }
-        for binary in self.binaries.iter().filter(|binary| binary.calls(function)) {
-            match binary.run(self.tree.folder(), mutant.number, None, None)? {
-                Trial::Failed(test) => return Ok(Fate::Caught(test)),
-                Trial::Hung(binary) => return Ok(Fate::Hung(binary)),
-                Trial::Passed => {}
-            }
-        }
-        if self.options.seeds == 0 {
-            return Ok(Fate::Survived);
-        }
-        self.swarm.get_or_init(|| self.build_swarm()).clone()?;
-        let Hunt { seeds, seconds, how } =
-            hunt::hunt(self.tree.target(), mutant.number, self.options.seeds)?;
-        let noticed = |how| Fate::Swarm(format!("in {seeds} seeds and {seconds} s: {how}"));
-        Ok(how.map_or(Fate::Survived, noticed))
-    }
-
-    /// The test that noticed a mutant in an earlier run, if it still does, which saves the others.
-    fn noticed_again(&self, mutant: &Mutant) -> Result<Option<String>, String> {
-        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        let test = ledger.noticed_by(&mutant.key).map(str::to_owned);
-        drop(ledger);
-        let Some(test) = test else { return Ok(None) };
-        let Some(binary) = self.binaries.iter().find(|binary| binary.has(&test)) else {
-            return Ok(None);
-        };
-        let trial = binary.run(self.tree.folder(), mutant.number, Some(&test), None)?;
-        Ok((trial == Trial::Failed(test.clone())).then_some(test))
-    }
-
-    fn build_swarm(&self) -> Result<(), String> {
-        hunt::build(self.tree.folder(), self.tree.target())?;
-        let sound = hunt::hunt(self.tree.target(), 0, self.options.seeds)?;
-        sound.how.map_or(Ok(()), |how| Err(format!("a seed fails without a mutant: {how}")))
-    }
-
     /// Prints what became of the mutants. Whether all survivors are explained.
     fn report(&self, all: &[Mutant], wanted: &[&Mutant], explained: &BTreeSet<String>) -> bool {
         let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +183,7 @@ impl Laboratory {
         for mutant in wanted {
             match ledger.get(&mutant.key) {
                 Some(Fate::Unviable) => unviable += 1,
-                _ if self.tree.function_of(mutant).is_none() => left += 1,
+                _ if !self.bench.takes(mutant) => left += 1,
                 None => not_run += 1,
                 Some(Fate::Survived) => {
                     survived += 1;
@@ -232,8 +213,8 @@ impl Laboratory {
         }
         println!(
             "{caught} failed a test, {hung} hung one, {swarm} failed in the swarm, {survived} \
-             survived; {unviable} do not compile, {left} are left to cargo-mutants, {not_run} were \
-             not run ({} s)",
+             survived; {unviable} do not compile, {left} cannot stand behind a switch, {not_run} \
+             were not run ({} s)",
             self.started.elapsed().as_secs()
         );
         println!("{} survivors are not explained", unexplained.len());

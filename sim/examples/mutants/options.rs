@@ -11,10 +11,14 @@ pub(crate) struct Options {
     pub(crate) files: Vec<String>,
     /// Numbers of mutants; all without any.
     pub(crate) numbers: Vec<usize>,
+    /// Tries those that cannot stand behind a switch, and no others.
+    pub(crate) plain: bool,
     /// Names the mutants and runs nothing.
     pub(crate) list: bool,
     /// Forgets what became of survivors earlier.
     pub(crate) again: bool,
+    /// Tries survivors again, with the swarm alone.
+    pub(crate) swarm: bool,
     /// Forgets what became of all mutants earlier.
     pub(crate) afresh: bool,
     /// Begins no mutant later than this.
@@ -25,8 +29,8 @@ pub(crate) struct Options {
     pub(crate) workers: usize,
 }
 
-const KNOWN: &str = "known: --shard K/N, --file PART, --ids N,N, --list, --again, --afresh, \
-                     --seconds N, --seeds N, --workers N";
+const KNOWN: &str = "known: --plain, --shard K/N, --file PART, --ids N,N, --list, --again, \
+                     --swarm, --afresh, --seconds N, --seeds N, --workers N";
 
 impl Options {
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -34,8 +38,10 @@ impl Options {
             shard: (0, 1),
             files: Vec::new(),
             numbers: Vec::new(),
+            plain: false,
             list: false,
             again: false,
+            swarm: false,
             afresh: false,
             time: None,
             seeds: 100,
@@ -52,14 +58,19 @@ impl Options {
                         numbers.split(',').map(number).collect();
                     options.numbers.extend(numbers?);
                 }
+                "--plain" => options.plain = true,
                 "--list" => options.list = true,
                 "--again" => options.again = true,
+                "--swarm" => options.swarm = true,
                 "--afresh" => options.afresh = true,
                 "--seconds" => options.time = Some(Duration::from_secs(number(&value()?)?)),
                 "--seeds" => options.seeds = number(&value()?)?,
                 "--workers" => options.workers = number(&value()?)?,
                 unknown => return Err(format!("unknown option {unknown}; {KNOWN}")),
             }
+        }
+        if options.swarm && options.seeds == 0 {
+            return Err("--swarm: a swarm of no seeds notices nothing".into());
         }
         Ok(options)
     }
@@ -90,18 +101,19 @@ mod tests {
     #[test]
     fn options_are_read() {
         let options =
-            parse("--shard 3/20 --ids 4,7 --file a --again --seconds 9").expect("options");
+            parse("--shard 3/20 --ids 4,7 --file a --again --plain --seconds 9").expect("options");
         assert_eq!(options.shard, (3, 20));
         assert_eq!(options.numbers, [4, 7]);
         assert_eq!(options.time, Some(Duration::from_secs(9)));
-        assert!(options.again && !options.afresh && !options.list);
+        assert!(options.again && options.plain && !options.afresh && !options.list);
     }
 
     #[test]
     fn a_wrong_option_is_an_error_that_says_so() {
         assert!(parse("--shard 20/20").unwrap_err().contains("N - 1"));
-        assert!(parse("--shards 1/2").unwrap_err().contains("known: --shard"));
+        assert!(parse("--shards 1/2").unwrap_err().contains("known: --plain"));
         assert!(parse("--ids 4,x").unwrap_err().contains("x: not a number"));
+        assert!(parse("--swarm --seeds 0").unwrap_err().contains("no seeds"));
         assert!(parse("--seeds").unwrap_err().contains("needs a value"));
     }
 }

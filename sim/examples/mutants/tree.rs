@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cargo::{self, Built, CompileError};
+use crate::cargo::{self, Built, CompileError, NO_LINTS};
 use crate::copy;
 use crate::ledger::{Fate, Ledger};
 use crate::list::Mutant;
@@ -48,9 +48,9 @@ impl Tree {
             let out = dropped.union(&left).copied().collect();
             let planted = plant_all(&texts, &functions, &out);
             write(root, &folder, &planted, functions.len())?;
-            let errors = match cargo::build(&folder, &target, &check)? {
+            let errors = match cargo::build(&folder, &target, &check, NO_LINTS)? {
                 Built::Errors(errors) => errors,
-                Built::Done(_) => match cargo::build(&folder, &target, &test)? {
+                Built::Done(_) => match cargo::build(&folder, &target, &test, NO_LINTS)? {
                     Built::Errors(errors) => errors,
                     Built::Done(executables) => break executables,
                 },
@@ -76,7 +76,7 @@ impl Tree {
 
     /// The test binaries and what they do without any mutant, the quickest first.
     pub(crate) fn binaries(&self) -> Result<Vec<Binary>, String> {
-        let look_at = |path: &PathBuf| Binary::look_at(path, &self.folder, &self.target);
+        let look_at = |path: &PathBuf| Binary::look_at(path, &self.folder, Some(&self.target));
         let all = self.executables.iter();
         let apt = all.filter(|path| !path.to_string_lossy().contains(PROCESSES));
         let binaries: Result<Vec<Binary>, String> = apt.map(look_at).collect();
@@ -100,7 +100,7 @@ impl Tree {
 }
 
 /// The test of an example, which runs cargo and starts processes of its own.
-const PROCESSES: &str = "event_loop_example-";
+pub(crate) const PROCESSES: &str = "event_loop_example-";
 
 fn words(text: &str) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()

@@ -37,12 +37,15 @@ pub(crate) enum Trial {
 }
 
 impl Binary {
-    /// Runs a binary with no mutant on, which must pass: how long it takes, and what it calls.
-    pub(crate) fn look_at(path: &Path, tree: &Path, target: &Path) -> Result<Self, String> {
+    /// Runs a binary with no mutant on, which must pass: how long it takes, and what it calls, if
+    /// there is a folder for its report.
+    pub(crate) fn look_at(path: &Path, tree: &Path, target: Option<&Path>) -> Result<Self, String> {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let name = stem.rsplit_once('-').map_or(&*stem, |(name, _)| name).to_owned();
-        let report = target.join(format!("called-{name}"));
-        let _ = fs::remove_file(&report);
+        let report = target.map(|target| target.join(format!("called-{name}")));
+        if let Some(report) = &report {
+            let _ = fs::remove_file(report);
+        }
         let mut binary = Self {
             path: path.to_owned(),
             name,
@@ -51,14 +54,22 @@ impl Binary {
             tests: tests_of(path)?,
         };
         let started = Instant::now();
-        match binary.run(tree, 0, None, Some(&report))? {
+        match binary.run(tree, 0, None, report.as_deref())? {
             Trial::Passed => {}
             other => return Err(format!("the tests fail without any mutant: {other:?}")),
         }
         binary.took = started.elapsed();
-        let called = fs::read(&report).map_err(|error| format!("{}: {error}", report.display()))?;
-        binary.called = called.iter().map(|called| *called == 1).collect();
+        if let Some(report) = report {
+            let called = fs::read(&report);
+            let called = called.map_err(|error| format!("{}: {error}", report.display()))?;
+            binary.called = called.iter().map(|called| *called == 1).collect();
+        }
         Ok(binary)
+    }
+
+    /// Whether this is its file.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        self.path == path
     }
 
     /// How long it takes without any mutant.
