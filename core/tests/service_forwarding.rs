@@ -126,6 +126,9 @@ fn who_waits_for_a_request_does_not_wait_for_a_notice() {
     assert_eq!(t.elect().0, 0, "the first member leads");
     t.run_until(|t| (0..3).all(|place| t.service(place).machine().decrees.len() == 1));
     t.run_for(7 * late);
+    // A beat that arrives meanwhile would have told as early.
+    t.fate = Box::new(|packet| if packet.name == "beat" { Fate::Drop } else { Fate::Pass });
+    t.run_for(late);
     let before = t.now;
     let id = t.submit(1, "1");
     t.run_until(|t| t.is_applied(1, id));

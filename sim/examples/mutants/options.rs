@@ -69,6 +69,10 @@ impl Options {
                 unknown => return Err(format!("unknown option {unknown}; {KNOWN}")),
             }
         }
+        if options.plain {
+            // The copy holds one mutant at a time.
+            options.workers = 1;
+        }
         if options.swarm && options.seeds == 0 {
             return Err("--swarm: a swarm of no seeds notices nothing".into());
         }
@@ -105,7 +109,13 @@ mod tests {
         assert_eq!(options.shard, (3, 20));
         assert_eq!(options.numbers, [4, 7]);
         assert_eq!(options.time, Some(Duration::from_secs(9)));
-        assert!(options.again && options.plain && !options.afresh && !options.list);
+        assert!(
+            options.again
+                && options.plain
+                && options.workers == 1
+                && !options.afresh
+                && !options.list
+        );
     }
 
     #[test]
