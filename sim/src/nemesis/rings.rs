@@ -23,7 +23,7 @@ pub(super) struct Ring {
     /// What is in force.
     rules: Vec<u32>,
     stage: Stage,
-    /// How often still it is looked, in the present stage.
+    /// How often still it is looked, before the one comes to lead or from then on.
     looks: u32,
 }
 
@@ -33,8 +33,8 @@ enum Stage {
     Strand,
     /// The others go on, until what is open there has the place of what the witness holds.
     Fill,
-    /// Nothing more is decided; this slot has to be accepted by somebody else.
-    Freeze(Slot),
+    /// Nothing more is decided; this slot has to be accepted by somebody else, in so many looks.
+    Freeze(Slot, u32),
     /// The one has to ask for promises; it does so since the last look.
     Lead(bool),
     /// It learns, and leads.
@@ -65,7 +65,7 @@ impl Nemesis {
             witness,
             rules: Vec::new(),
             stage: Stage::Strand,
-            looks: STRAND_LOOKS,
+            looks: FILL_LOOKS,
         };
         self.leave_out(world, &mut ring, one);
         Some((LOOK_NANOS, Plot::Ring(ring)))
@@ -97,7 +97,7 @@ impl Nemesis {
     }
 
     pub(super) fn step_ring(&mut self, world: &mut World, mut ring: Ring) -> Next {
-        let is_early = matches!(ring.stage, Stage::Strand | Stage::Fill | Stage::Freeze(_));
+        let is_early = matches!(ring.stage, Stage::Strand | Stage::Fill | Stage::Freeze(..));
         let gone = is_early && plots::led_by(world, ring.leader) != Some(ring.ballot);
         if gone || ring.looks == 0 {
             return self.end_ring(world, &ring);
@@ -106,7 +106,7 @@ impl Nemesis {
         let wait = match ring.stage {
             Stage::Strand => self.strand(world, &mut ring),
             Stage::Fill => self.fill(world, &mut ring),
-            Stage::Freeze(slot) => self.freeze(world, &mut ring, slot),
+            Stage::Freeze(slot, left) => self.freeze(world, &mut ring, (slot, left)),
             Stage::Lead(_) | Stage::Learn => self.let_lead(world, &mut ring),
         };
         match wait {
@@ -134,7 +134,10 @@ impl Nemesis {
         if Self::stranded(world, ring)?.is_some() {
             let witness = ring.witness;
             self.leave_out(world, ring, witness);
-            (ring.stage, ring.looks) = (Stage::Fill, FILL_LOOKS);
+            ring.stage = Stage::Fill;
+        } else {
+            // Perhaps nobody asks for anything: that is not waited for so long.
+            ring.looks = ring.looks.saturating_sub(STRAND_COST);
         }
         Some(LOOK_NANOS)
     }
@@ -143,7 +146,7 @@ impl Nemesis {
         let Some((known, held)) = Self::stranded(world, ring)? else {
             // What was on its way told more.
             self.relent(world, ring);
-            (ring.stage, ring.looks) = (Stage::Strand, ring.looks.min(STRAND_LOOKS));
+            ring.stage = Stage::Strand;
             return Some(LOOK_NANOS);
         };
         let (decided, _) = cursors(world, ring.leader)?;
@@ -156,16 +159,21 @@ impl Nemesis {
         if let Some(slot) = (decided.0..decided.0 + open).rev().find(meets) {
             let everyone = NodeSet::first(world.nodes.len());
             self.silence(world, ring, (everyone, everyone), Kinds::of(MessageKind::Accepted));
-            (ring.stage, ring.looks) = (Stage::Freeze(Slot(slot)), FREEZE_LOOKS);
+            ring.stage = Stage::Freeze(Slot(slot), FREEZE_LOOKS);
         }
         Some(LOOK_NANOS)
     }
 
-    fn freeze(&mut self, world: &mut World, ring: &mut Ring, slot: Slot) -> Option<u64> {
+    fn freeze(
+        &mut self,
+        world: &mut World,
+        ring: &mut Ring,
+        (slot, left): (Slot, u32),
+    ) -> Option<u64> {
         let is_passed = cursors(world, ring.leader)?.0 > slot;
-        if is_passed || ring.looks == 0 {
+        if is_passed || left == 0 {
             self.relent(world, ring);
-            (ring.stage, ring.looks) = (Stage::Fill, FILL_LOOKS);
+            ring.stage = Stage::Fill;
             return Some(LOOK_NANOS);
         }
         let mut others = world.members().filter(|member| {
@@ -178,6 +186,8 @@ impl Nemesis {
             let others = NodeSet::first(world.nodes.len()).without(ring.one);
             self.silence(world, ring, (others, others), Kinds::of(MessageKind::Beat));
             (ring.stage, ring.looks) = (Stage::Lead(false), LEAD_LOOKS);
+        } else {
+            ring.stage = Stage::Freeze(slot, left - 1);
         }
         Some(LOOK_NANOS)
     }
@@ -195,7 +205,7 @@ impl Nemesis {
             }
             Stage::Lead(_) => ring.stage = Stage::Lead(standing == Standing::Preparing),
             Stage::Learn if standing == Standing::Preparing => {}
-            Stage::Strand | Stage::Fill | Stage::Freeze(_) | Stage::Learn => return None,
+            Stage::Strand | Stage::Fill | Stage::Freeze(..) | Stage::Learn => return None,
         }
         Some(wait)
     }
@@ -204,10 +214,10 @@ impl Nemesis {
 /// How often it is looked while others go on.
 const LOOK_NANOS: u64 = 500_000;
 
-/// How often at most the witness is looked at.
-const STRAND_LOOKS: u32 = 1_000;
+/// What a look at the witness in vain costs, in looks at the leader.
+const STRAND_COST: u32 = 7;
 
-/// How often at most it is looked at the leader: four seconds long.
+/// How often at most it is looked before the one comes to lead: four seconds long.
 const FILL_LOOKS: u32 = 8_000;
 
 /// How often at most it is looked whether the slot is accepted.
