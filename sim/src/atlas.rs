@@ -5,10 +5,14 @@
 //! the header of the next segment names durable (R11); the damage that is drawn here lies below
 //! such a position, and leaves the proof alone.
 
+mod dead;
+
 use bytes::Bytes;
 use synod_core::record::Decoder;
 use synod_core::{Ballot, Body, Slot};
 use synod_log::{Damage, Device, Fault, OpenError, SimDevice};
+
+pub use dead::{Graves, Tail, tear};
 
 use crate::prng::Prng;
 

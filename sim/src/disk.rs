@@ -10,6 +10,7 @@ use synod_log::{
     Operation, ReadBack, SimDevice, Ticket,
 };
 
+use crate::atlas::{self, Graves, Tail};
 use crate::options::DiskOptions;
 use crate::prng::Prng;
 
@@ -22,6 +23,8 @@ pub struct Disk {
     incarnation: Incarnation,
     open: Option<Open>,
     failing: bool,
+    /// What starts have cut off.
+    graves: Graves,
 }
 
 /// The log of the present run.
@@ -50,6 +53,7 @@ impl Disk {
             incarnation,
             open: None,
             failing: false,
+            graves: Graves::default(),
         }
     }
 
@@ -58,9 +62,13 @@ impl Disk {
     /// # Errors
     /// Why the log does not open. After a fault of the device it may be opened again.
     pub fn recover(&mut self) -> Result<Recovered<Bytes>, OpenError> {
-        let Self { device, identity, config, incarnation, .. } = self;
+        let Self { device, identity, config, incarnation, graves, .. } = self;
+        let tail = Tail::of(device);
         let opened = FileLog::open(device.clone(), *identity, *config, *incarnation);
         let (log, recovered) = opened?;
+        if let Some(tail) = tail {
+            graves.bury(tail);
+        }
         let reader = log.reader();
         self.open = Some(Open { log, reader });
         Ok(recovered)
@@ -126,6 +134,7 @@ impl Disk {
     /// Gives this node the device of another one, and that one its own.
     pub fn exchange(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.device, &mut other.device);
+        std::mem::swap(&mut self.graves, &mut other.graves);
     }
 
     /// The process ended without the power failing: what was to go wrong in its run does not.
@@ -175,6 +184,28 @@ impl Disk {
     pub fn read(&mut self, from: Slot, end: Slot) -> Result<Vec<Proposal<Bytes>>, LogError> {
         let most = self.most;
         self.open.as_mut().map_or(Ok(Vec::new()), |open| open.reader.read(from, end, most))
+    }
+
+    /// Where the log ends just before something that was cut off, the device shows that again.
+    /// Whether it does.
+    pub fn open_grave(&mut self) -> bool {
+        Tail::of(&self.device).is_some_and(|tail| self.graves.open(&self.device, &tail))
+    }
+
+    /// Whether the log ends where an earlier run had written something that a start then cut off.
+    #[must_use]
+    pub fn is_at_grave(&self) -> bool {
+        self.graves.are_at_end_of(&self.device)
+    }
+
+    /// The power fails, and the first of several writes that were not synced is torn. Whether
+    /// there were several.
+    pub fn tear(&mut self) -> bool {
+        self.open = None;
+        self.failing = false;
+        let (device, torn) = atlas::tear(&self.device);
+        self.device = device;
+        torn
     }
 
     /// The device, to look at or to harm.

@@ -38,6 +38,12 @@ impl World {
         }
     }
 
+    /// The power of `member` fails, and the first of several writes is torn. Whether there were
+    /// several.
+    pub fn tear(&mut self, member: MemberIndex) -> bool {
+        self.end_process(member) && self.nodes[member.place()].disk.tear()
+    }
+
     /// The power of `member` fails, and of what its disk had not synced this much is kept.
     pub fn cut_power(&mut self, member: MemberIndex, keep: Keep) {
         if self.end_process(member) {

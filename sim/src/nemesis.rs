@@ -8,6 +8,7 @@ mod plots;
 mod revival;
 mod rings;
 mod stale;
+mod tails;
 #[cfg(test)]
 mod tests;
 
@@ -83,6 +84,13 @@ pub enum End {
     },
     /// It is looked whether the next leadership of a revival is there.
     Revive,
+    /// The power fails, if several writes are under way there; or it is looked again.
+    Tear {
+        /// The member whose disk stalls.
+        member: MemberIndex,
+        /// How often still.
+        left: u32,
+    },
     /// The next step of what is under way.
     Plot,
     /// Two members get their own disks back.
@@ -107,6 +115,8 @@ pub struct Nemesis {
     plots: Prng,
     /// The leaderships that leave proposals behind, while they come and go.
     relay: Option<Relay>,
+    /// What tears tails.
+    tails: Prng,
     /// What brings the past back.
     revivals: Prng,
     /// The past that is to come back, while it is made.
@@ -131,6 +141,7 @@ impl Nemesis {
             leaders: Prng::new(seed, "leaders"),
             plots: Prng::new(seed, "plots"),
             relay: None,
+            tails: Prng::new(seed, "tails"),
             revivals: Prng::new(seed, "revivals"),
             revival: None,
             plot: None,
@@ -180,10 +191,7 @@ impl Nemesis {
             Fault::OneWay => self.one_way(world),
             Fault::Flap => self.flap(world, member, ends),
             Fault::Clog => self.clog(world, end_at),
-            Fault::Stall => {
-                world.set_stalled(member, true);
-                Some(End::Flow(member))
-            }
+            Fault::Stall => Self::stall(world, member),
             Fault::FailDisk => {
                 world.fail_disk(member);
                 Some(End::Restart(member))
@@ -228,6 +236,7 @@ impl Nemesis {
             Fault::Relay => self.relay(world, ends),
             Fault::LeaveBehind => self.leave_behind(world, member),
             Fault::Revive => self.revive(world, member, ends),
+            Fault::DeadTail => self.dead_tail(world, member, ends),
             Fault::StaleAnswers | Fault::Hearsay | Fault::RingBehind => {
                 self.plot(world, (fault, member), ends)
             }
@@ -255,6 +264,11 @@ impl Nemesis {
             ends.push((start_at, End::Start(member)));
         }
         None
+    }
+
+    fn stall(world: &mut World, member: MemberIndex) -> Option<End> {
+        world.set_stalled(member, true);
+        Some(End::Flow(member))
     }
 
     fn pause(world: &mut World, member: MemberIndex, until: Moment) -> Option<End> {
@@ -316,6 +330,7 @@ impl Nemesis {
             }
             End::Relay => self.look_at_relay(world, ends),
             End::Revive => self.look_at_revival(world, ends),
+            End::Tear { member, left } => self.look_at_tail(world, (member, left), ends),
             End::Behind { one, rule } => self.lead_from_behind(world, (one, rule), ends),
             End::Plot => self.plot_on(world, ends),
             End::GiveBack { one, other } => self.give_back(world, one, other),

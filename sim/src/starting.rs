@@ -58,6 +58,10 @@ impl World {
         self.trouble_start(member);
         let node = &mut self.nodes[member.place()];
         let outer = self.meter.enter(Part::Log);
+        let shows = node.trouble == Trouble::default() && node.disk.open_grave();
+        if shows {
+            self.trace.note(now, member, "shows", 0, || "a dead record again".into());
+        }
         let recovered = node.disk.recover();
         self.meter.enter(outer);
         let recovered = match recovered {

@@ -477,6 +477,13 @@ impl World {
         let outer = self.meter.enter(Part::Log);
         let synced = node.disk.sync(ticket);
         let idle = node.process.as_ref().is_some_and(|process| process.sync_at <= self.now);
+        if !self.is_sound && node.disk.is_at_grave() {
+            // Just where something was cut off once, the power fails.
+            self.meter.enter(outer);
+            self.kill(member);
+            self.start_at(member, self.now);
+            return;
+        }
         let settles = synced.is_ok() && idle && self.disk_prng.chance(settle_ppm);
         let settled = if settles { node.disk.settle() } else { Ok(()) };
         self.meter.enter(outer);

@@ -174,6 +174,38 @@ fn a_settled_log_proves_a_mark_that_says_something_new() {
 }
 
 #[test]
+fn what_was_cut_off_shows_again_where_a_later_run_ends() {
+    let device = filled(2).kill();
+    let record = |round| {
+        let promised = Ballot { round, node: NodeId(1) };
+        Record { promised, decided: Slot(2), body: Body::Mark }
+    };
+    let mut log = open(&device).expect("sound");
+    for id in 1..=2 {
+        log.stage(WriteId(id), record(6 + id)).expect("staged");
+        let _ = log.write().expect("written").expect("one record");
+    }
+    let (device, torn) = tear(&device);
+    assert!(torn, "the first of two");
+    let mut graves = Graves::default();
+    let tail = Tail::of(&device).expect("a segment");
+    assert!(!graves.open(&device, &tail), "nothing was cut off yet");
+    let mut log = open(&device).expect("the tail is cut off");
+    graves.bury(tail);
+    assert!(!graves.are_at_end_of(&device), "the torn one stood here");
+    log.stage(WriteId(1), record(3)).expect("staged");
+    let ticket = log.write().expect("written").expect("one record");
+    log.sync(ticket).expect("synced");
+    assert!(graves.are_at_end_of(&device), "the whole one stood here");
+    let device = device.power_cut(Keep::Nothing);
+    let (before, tail) = (device.media(), Tail::of(&device).expect("a segment"));
+    assert!(graves.open(&device, &tail));
+    assert_ne!(device.media(), before, "it shows again");
+    let log = open(&device).expect("a torn tail");
+    assert!(log.recovery().torn_bytes > 0, "what shows is taken for that");
+}
+
+#[test]
 fn a_record_in_the_place_of_another_shows_once() {
     let mut found = 0;
     for seed in 0..40 {

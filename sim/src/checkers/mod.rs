@@ -43,6 +43,7 @@ pub mod proposals;
 pub mod quiet;
 pub mod recovery;
 pub mod reigns;
+pub mod remains;
 pub mod rewinds;
 pub mod tellings;
 pub mod validity;
@@ -84,6 +85,7 @@ pub struct Checkers {
     monotonic: monotonic::Monotonic,
     patience: patience::Patience,
     reigns: reigns::Reigns,
+    remains: remains::Remains,
     rewinds: rewinds::Rewinds,
     notices: notices::Notices,
     tellings: tellings::Tellings,
@@ -144,6 +146,7 @@ impl Checkers {
             monotonic: monotonic::Monotonic::new(members.len()),
             patience: patience::Patience::new(members, timeouts.election),
             reigns: reigns::Reigns::new(members, quorums, timeouts),
+            remains: remains::Remains::new(members.len()),
             rewinds: rewinds::Rewinds::default(),
             notices: notices::Notices::new(members.len()),
             tellings: tellings::Tellings::new(members, timeouts.election),
@@ -196,6 +199,7 @@ impl Checkers {
     ) -> Checked {
         recovery::check_recovered(&self.images, node, recovered)?;
         self.images.on_recovered(node, recovered)?;
+        self.remains.on_start(node, recovered)?;
         self.order.on_start(node, applied);
         self.acquaintance.on_start(node, recovered);
         self.forwards.on_start(node);
@@ -212,6 +216,7 @@ impl Checkers {
     /// The disk of `node` is lost.
     pub fn on_wiped(&mut self, node: MemberIndex) {
         self.images.on_wiped(node);
+        self.remains.on_wiped(node);
         self.monotonic.on_wiped(node);
     }
 
@@ -228,6 +233,7 @@ impl Checkers {
         let now = self.clocks[node.place()];
         recovery::check_written(node, record)?;
         self.images.on_persist(node, id, record);
+        self.remains.on_persist(node, record);
         self.acquaintance.on_persist(node, id, record)?;
         self.campaigns.on_promised(now, node, record.promised)?;
         self.patience.on_promised(now, node, record.promised)?;

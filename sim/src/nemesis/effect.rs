@@ -72,6 +72,7 @@ impl Before {
             | Fault::Relay
             | Fault::LeaveBehind
             | Fault::Revive
+            | Fault::DeadTail
             // A plot says so itself.
             | Fault::StaleAnswers
             | Fault::Hearsay

@@ -341,6 +341,22 @@ fn whoever_was_left_behind_comes_to_lead() {
 }
 
 #[test]
+fn the_first_of_several_writes_is_torn() {
+    let mut torn = 0;
+    for seed in 0..20 {
+        let mut world = calm(3, seed);
+        let (mut nemesis, ends) = begin(&mut world, Fault::DeadTail, seed);
+        assert!(world.members().any(|member| world.node(member).stalled));
+        run_ends(&mut world, &mut nemesis, ends);
+        run(&mut world, 3_000);
+        assert!(world.members().all(|member| !world.node(member).stalled));
+        assert!(world.members().all(|member| world.service(member).is_some()));
+        torn += world.trace().kept().iter().filter(|event| event.word == "tears").count();
+    }
+    assert!(torn >= 5, "{torn}");
+}
+
+#[test]
 fn what_two_leaderships_left_behind_comes_back_and_is_void() {
     let mut void = 0;
     for seed in 0..20 {

@@ -47,6 +47,7 @@ impl Options {
         draw_more(&mut Prng::new(seed, "more options"), &mut options);
         draw_leaders(&mut Prng::new(seed, "leader options"), &mut options);
         draw_revivals(&mut Prng::new(seed, "revival options"), &mut options);
+        draw_tails(&mut Prng::new(seed, "tail options"), &mut options);
         options.network.garble_ppm = sometimes(&mut Prng::new(seed, "garbling options"), 50_000);
         draw_plots(&mut Prng::new(seed, "plot options"), &mut options);
         let notice = &mut Prng::new(seed, "notice");
@@ -107,6 +108,13 @@ fn draw_leaders(prng: &mut Prng, options: &mut Options) {
 fn draw_revivals(prng: &mut Prng, options: &mut Options) {
     if prng.chance(150_000) {
         options.nemesis.weights[Fault::Revive as usize] = prng.within(10, 60) as u32;
+    }
+}
+
+/// Tails are torn, where several writes may be under way.
+fn draw_tails(prng: &mut Prng, options: &mut Options) {
+    if prng.chance(150_000) && options.limits.writes_in_flight_max > 1 {
+        options.nemesis.weights[Fault::DeadTail as usize] = prng.within(20, 100) as u32;
     }
 }
 

@@ -79,13 +79,15 @@ pub enum Fault {
     Hearsay,
     /// One of those who lag by a ring of slots comes to lead, and the other one reports to it.
     RingBehind,
+    /// Several writes are cut off by a crash, the first of them torn, and show again later.
+    DeadTail,
 }
 
 impl Fault {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
     /// All of them, in the order of their weights.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Crash,
         Self::CrashAll,
         Self::Pause,
@@ -124,6 +126,7 @@ impl Fault {
         Self::StaleAnswers,
         Self::Hearsay,
         Self::RingBehind,
+        Self::DeadTail,
     ];
 }
 
