@@ -11,8 +11,7 @@ fn tiny(count: u64) -> World {
 
 /// A leader whose state machine stands still fills its window, gives its lead up when its disk
 /// stalls, and campaigns again.
-#[test]
-fn a_candidate_without_room_does_not_write_marks_for_ever() {
+fn a_candidate_without_room() -> World {
     let mut world = tiny(1);
     world.run(1000);
     assert_eq!(world.leader(), Some(1));
@@ -32,12 +31,33 @@ fn a_candidate_without_room_does_not_write_marks_for_ever() {
     world.persist(1, usize::MAX);
     world.node(1).is_inline = true;
     world.run(1500);
+    world
+}
+
+#[test]
+fn a_candidate_without_room_does_not_write_marks_for_ever() {
+    let mut world = a_candidate_without_room();
     let before = world.node(1).writes;
     world.run(100);
     assert!(world.node(1).writes - before < 10, "{} writes", world.node(1).writes - before);
     world.node(1).applies_at_once = true;
     world.run(3000);
     assert_eq!(world.leader(), Some(1));
+}
+
+/// It leads, since nothing is open, and its barrier waits for room. That comes while a run of slots
+/// is handed out, and no event follows: the barrier still goes before the next decree (C3).
+#[test]
+fn nothing_is_proposed_before_a_barrier_that_waited_for_room() {
+    let mut world = a_candidate_without_room();
+    assert_eq!(world.replica(1).standing(), Standing::Leading);
+    let barrier = world.replica(1).next_slot();
+    assert_eq!(world.replica(1).decided(), barrier);
+    world.apply(1);
+    world.drain(1);
+    assert_eq!(world.replica(1).next_slot(), barrier, "the barrier waits still");
+    assert_eq!(world.replica(1).room(), 0, "and nothing goes before it");
+    assert_eq!(world.propose(1), Some(barrier.next()));
 }
 
 /// Leaderships that fail before their barrier is decided leave no more behind than one did.

@@ -154,6 +154,35 @@ fn a_gap_is_mended_once() {
     assert_eq!(t.service(1).status().counters.forwarded, 7, "all six again, in one");
 }
 
+/// Only what calls a request back makes earlier answers worthless. One that knows of all that was
+/// handed on does not: when it comes once more, after a lost forward, it tells of the loss.
+#[test]
+fn an_answer_to_everything_leaves_later_ones_their_worth() {
+    let mut t = cluster();
+    t.fate = Box::new(|packet| match packet.name {
+        "2a" | "taken" => Fate::Hold,
+        _ => Fate::Pass,
+    });
+    let one = t.submit(1, "1");
+    t.run_until(|t| t.held.iter().any(|packet| packet.name == "taken"));
+    let place = t.held.iter().position(|packet| packet.name == "taken").expect("just seen");
+    let answer = t.held.remove(place);
+    t.deliver(&answer);
+    t.fate = Box::new(|packet| match packet.name {
+        "2a" => Fate::Hold,
+        "forward" => Fate::Drop,
+        _ => Fate::Pass,
+    });
+    let two = t.submit(1, "2");
+    t.run_until(|t| t.packets.is_empty());
+    assert_eq!(t.service(1).status().counters.forwarded, 2);
+    t.deliver(&answer);
+    assert_eq!(t.service(1).status().counters.forwarded, 3, "the second one again, at once");
+    t.release();
+    t.run_until(|t| t.is_applied(1, one) && t.is_applied(1, two));
+    assert_eq!(t.journal(1).concat(), "12");
+}
+
 #[test]
 fn doubled_and_reordered_forwards_are_taken_once_and_in_order() {
     let mut t = cluster();

@@ -80,10 +80,21 @@ fn parse(
             line: number(&value["span"]["start"]["line"]).ok_or_else(wrong)?,
             function: bytes_of(text, &value["function"]["span"]),
             span,
-            replacement: value["replacement"].as_str().ok_or_else(wrong)?.to_owned(),
+            replacement: without_std(value["replacement"].as_str().ok_or_else(wrong)?),
         });
     }
     Ok(mutants)
+}
+
+/// Full names for what cargo-mutants puts into the core, which has no `std` and no prelude of it.
+fn without_std(replacement: &str) -> String {
+    let full_names = [
+        ("::std::iter", "::core::iter"),
+        ("Box::", "alloc::boxed::Box::"),
+        ("Vec::", "alloc::vec::Vec::"),
+        ("vec![", "alloc::vec!["),
+    ];
+    full_names.iter().fold(replacement.to_owned(), |text, (short, full)| text.replace(short, full))
 }
 
 fn number(value: &Value) -> Option<usize> {
@@ -110,6 +121,16 @@ fn line_around(text: &str, place: usize) -> &str {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_is_put_into_the_core_needs_no_std() {
+        assert_eq!(without_std("::std::iter::empty()"), "::core::iter::empty()");
+        let boxed = "alloc::boxed::Box::leak(alloc::boxed::Box::new(1))";
+        assert_eq!(without_std("Box::leak(Box::new(1))"), boxed);
+        let run = "alloc::vec::Vec::leak(alloc::vec![1])";
+        assert_eq!(without_std("Vec::leak(vec![1])"), run);
+        assert_eq!(without_std("<<"), "<<");
+    }
 
     #[test]
     fn a_mutant_is_named_by_its_text_and_not_by_its_place() {

@@ -60,7 +60,7 @@ impl Plain {
         copy::copy(&self.root, &self.folder, |name, text| {
             Ok(mutant.filter(|mutant| mutant.file == name).map_or(text.clone(), |mutant| {
                 let (before, after) = (&text[..mutant.span.start], &text[mutant.span.end..]);
-                format!("{before}{}{after}", without_std(&mutant.replacement))
+                format!("{before}{}{after}", mutant.replacement)
             }))
         })
     }
@@ -124,23 +124,6 @@ impl Bench for Plain {
 const UNIT_TESTS: &str = "test -p synod-core --no-run --lib";
 const ALL_TESTS: &str = "test -p synod-core --no-run --tests";
 
-/// The core has no `std` for what cargo-mutants puts into it.
-fn without_std(replacement: &str) -> String {
-    replacement.replace("::std::iter", "::core::iter").replace("Box::", "alloc::boxed::Box::")
-}
-
 fn nothing_planted(errors: String) -> String {
     format!("the copy does not build without any mutant:\n{errors}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_put_into_the_core_needs_no_std() {
-        assert_eq!(without_std("::std::iter::empty()"), "::core::iter::empty()");
-        assert_eq!(without_std("Box::leak(1)"), "alloc::boxed::Box::leak(1)");
-        assert_eq!(without_std("<<"), "<<");
-    }
 }
