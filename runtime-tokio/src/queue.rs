@@ -144,9 +144,7 @@ impl Inner {
         self.is_full = false;
         let Some(stream) = self.stream.clone() else { return };
         while !self.frames.is_empty() {
-            let written = if let [frame] = self.frames.make_contiguous() {
-                stream.try_write(frame)
-            } else {
+            let written = {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 for (slice, frame) in slices.iter_mut().zip(&self.frames) {
                     *slice = IoSlice::new(frame);
