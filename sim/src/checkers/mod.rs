@@ -318,7 +318,7 @@ impl Checkers {
         message: &ServiceMessage,
     ) -> Checked {
         self.forwards.on_send(by, to, message)?;
-        self.rewinds.on_send(by, message)
+        self.rewinds.on_send(&self.history, by, message)
     }
 
     /// `node` took in chosen decrees.

@@ -1,6 +1,7 @@
 //! Rewinds (R14): a forwarder goes on behind the last request that it handed on. It goes back only
 //! when the leader tells it that something is missing, and once for each time that it went back:
-//! an answer to what it sent before that says nothing about what it has sent again since.
+//! an answer to what it sent before that says nothing about what it has sent again since. And once
+//! it went back it sends what is missing, and does not ask on and on while callers wait for that.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use synod_core::Ballot;
 use synod_core::service::ServiceMessage;
 
-use super::history::Caller;
+use super::history::{Caller, History};
 use crate::violation::{Checked, check};
 
 /// How far each caller has handed on its requests.
@@ -27,6 +28,10 @@ struct Line {
     last: u64,
     /// The number of its last forward when it was told so.
     rewound_at: u64,
+    /// The last request that it was told to be missing.
+    missing_to: u64,
+    /// The first request that was missing, and had no outcome, when it asked last.
+    asked_with: Option<u64>,
 }
 
 impl Rewinds {
@@ -38,6 +43,7 @@ impl Rewinds {
         };
         let is_news = line.rewound_at == 0 || number > line.rewound_at;
         if is_news && last < line.last {
+            line.missing_to = line.missing_to.max(line.last);
             (line.last, line.rewound_at) = (last, line.number);
         }
     }
@@ -46,7 +52,7 @@ impl Rewinds {
     ///
     /// # Errors
     /// Bounds.
-    pub fn on_send(&mut self, by: Caller, message: &ServiceMessage) -> Checked {
+    pub fn on_send(&mut self, history: &History, by: Caller, message: &ServiceMessage) -> Checked {
         let ServiceMessage::Forward { ballot, number, after, requests } = message else {
             return Ok(());
         };
@@ -63,7 +69,36 @@ impl Rewinds {
             line.last
         );
         line.number = *number;
-        line.last = last_of(requests).unwrap_or(line.last);
+        if let Some(last) = last_of(requests) {
+            (line.last, line.asked_with) = (last, None);
+            return Ok(());
+        }
+        line.ask(history, by)
+    }
+}
+
+impl Line {
+    /// A forward without requests. What is missing may just have ended, and its client hears of it
+    /// later in the turn; so it counts when it is missing the next time, too.
+    fn ask(&mut self, history: &History, by: Caller) -> Checked {
+        let waits = if self.missing_to > self.last {
+            let missing = self.last + 1..=self.missing_to;
+            let of_line = history.all().map(|(_, request)| request).filter(|request| {
+                request.caller == by && missing.contains(&request.number) && request.heard.is_none()
+            });
+            of_line.map(|request| request.number).min()
+        } else {
+            None
+        };
+        check!(
+            Bounds,
+            waits.is_none() || waits != self.asked_with,
+            "member {} asks again in {}, and does not send what it was told to be missing, request \
+             {waits:?}",
+            by.node.0,
+            self.ballot
+        );
+        self.asked_with = waits;
         Ok(())
     }
 }
@@ -89,6 +124,7 @@ const REQUEST_HEAD_BYTES: usize = 8;
 mod tests {
     use synod_core::{Boot, Incarnation, MemberIndex, NodeId};
 
+    use super::super::history::{Heard, RequestKey};
     use super::*;
     use crate::violation::Property;
 
@@ -110,7 +146,18 @@ mod tests {
     }
 
     fn forward(rewinds: &mut Rewinds, number: u64, after: u64, requests: Bytes) -> Checked {
-        rewinds.on_send(A, &ServiceMessage::Forward { ballot: BALLOT, number, after, requests })
+        forward_of(&History::default(), rewinds, number, after, requests)
+    }
+
+    fn forward_of(
+        history: &History,
+        rewinds: &mut Rewinds,
+        number: u64,
+        after: u64,
+        requests: Bytes,
+    ) -> Checked {
+        let message = ServiceMessage::Forward { ballot: BALLOT, number, after, requests };
+        rewinds.on_send(history, A, &message)
     }
 
     /// Three forwards, of which the leader got the first and the third.
@@ -135,8 +182,9 @@ mod tests {
         let later = Ballot { round: 3, ..BALLOT };
         let anew =
             ServiceMessage::Forward { ballot: later, number: 1, after: 0, requests: run(1, 3) };
-        rewinds.on_send(A, &anew).expect("another leadership");
-        rewinds.on_send(Caller { boot: Boot(2), ..A }, &anew).expect("another run");
+        let history = History::default();
+        rewinds.on_send(&history, A, &anew).expect("another leadership");
+        rewinds.on_send(&history, Caller { boot: Boot(2), ..A }, &anew).expect("another run");
     }
 
     #[test]
@@ -155,5 +203,31 @@ mod tests {
         forward(&mut rewinds.clone(), 5, 9, run(10, 10)).expect("all of it was taken");
         rewinds.on_taken(A, (BALLOT, 4, 3));
         forward(&mut rewinds, 5, 3, run(4, 9)).expect("it was lost once more");
+    }
+
+    #[test]
+    fn what_is_missing_and_still_waited_for_is_not_asked_about_twice() {
+        let mut history = History::default();
+        let body = |number: u64| Bytes::from(vec![number as u8; 8]);
+        (1..=9).for_each(|number| history.on_submit(body(number), A, number));
+        let mut rewinds = with_a_gap();
+        let ask = |history: &History, rewinds: &mut Rewinds, number| {
+            forward_of(history, rewinds, number, 3, Bytes::new())
+        };
+        ask(&history, &mut rewinds, 4).expect("request 4 may have ended in this turn");
+        let broken = ask(&history, &mut rewinds.clone(), 5).expect_err("and has not");
+        assert_eq!(broken.property, Property::Bounds);
+        let key = RequestKey::of(&body(4));
+        history.hear(key, Heard::Unknown).expect("its only outcome");
+        ask(&history, &mut rewinds, 5).expect("now request 5 may have ended");
+        forward_of(&history, &mut rewinds, 6, 3, run(5, 7)).expect("a part of what is missing");
+        rewinds.on_taken(A, (BALLOT, 6, 7));
+        forward_of(&history, &mut rewinds, 7, 7, Bytes::new()).expect("requests 8 and 9 are left");
+        forward_of(&history, &mut rewinds.clone(), 8, 7, Bytes::new()).expect_err("and stay so");
+        forward_of(&history, &mut rewinds, 8, 7, run(8, 9)).expect("all of it");
+        for number in 9..12 {
+            let asked = forward_of(&history, &mut rewinds, number, 9, Bytes::new());
+            asked.expect("nothing is known to be missing");
+        }
     }
 }
