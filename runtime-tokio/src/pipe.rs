@@ -1,12 +1,13 @@
 //! Pipes: how a caller with many requests under way talks to its node, without a future for each.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::{fmt, mem};
 
 use synod_core::Ballot;
 use synod_core::service::{Outcome, Rejected, Request, Why};
+use tokio::task::coop;
 
 use crate::Handle;
 use crate::caller::Caller;
@@ -17,7 +18,8 @@ use crate::caller::Caller;
 ///
 /// What holds for [`Handle::submit`] holds here, too: the requests of one pipe are applied in the
 /// order in which they were submitted, and each has exactly one outcome (A1), also when the node
-/// dies. A pipe that is dropped leaves its requests to take their course.
+/// dies. Outcomes come in the order in which they are known, which is another when some requests
+/// are refused. A pipe that is dropped leaves its requests to take their course.
 #[derive(Debug)]
 pub struct Pipe<R> {
     handle: Handle<R>,
@@ -36,6 +38,8 @@ struct Inner<R> {
     known: Vec<(u64, Outcome<R>)>,
     /// The caller, when it waits.
     sleeper: Option<Waker>,
+    /// The pipe was dropped: nobody wants to know any more.
+    is_gone: bool,
 }
 
 /// The loop's end of one request.
@@ -49,7 +53,8 @@ impl<R> Handle<R> {
     /// A pipe for at most `outstanding_max` requests without an outcome taken.
     #[must_use]
     pub fn pipe(&self, outstanding_max: usize) -> Pipe<R> {
-        let outcomes = Arc::new(Outcomes(Mutex::new(Inner { known: Vec::new(), sleeper: None })));
+        let inner = Inner { known: Vec::new(), sleeper: None, is_gone: false };
+        let outcomes = Arc::new(Outcomes(Mutex::new(inner)));
         Pipe { handle: self.clone(), outcomes, next: 0, outstanding: 0, outstanding_max }
     }
 }
@@ -93,25 +98,40 @@ impl<R> Pipe<R> {
         cx: &mut Context<'_>,
         out: &mut Vec<(u64, Outcome<R>)>,
     ) -> Poll<usize> {
+        // A caller that never has to wait lets the other tasks of its thread have their turns.
+        let turn = ready!(coop::poll_proceed(cx));
         if self.outstanding == 0 {
+            turn.made_progress();
             return Poll::Ready(0);
         }
         let mut inner = self.outcomes.lock();
         let count = inner.known.len();
         if count == 0 {
             if !inner.sleeper.as_ref().is_some_and(|sleeper| sleeper.will_wake(cx.waker())) {
-                inner.sleeper = Some(cx.waker().clone());
+                let former = inner.sleeper.replace(cx.waker().clone());
+                // Whatever goes with the last waker of a task goes outside of the lock: that may be
+                // the node itself, with all its tickets.
+                drop(inner);
+                drop(former);
             }
             return Poll::Pending;
         }
         if out.is_empty() {
-            std::mem::swap(out, &mut inner.known);
+            mem::swap(out, &mut inner.known);
         } else {
             out.append(&mut inner.known);
         }
         drop(inner);
+        turn.made_progress();
         self.outstanding -= count;
         Poll::Ready(count)
+    }
+}
+
+impl<R> Drop for Pipe<R> {
+    fn drop(&mut self) {
+        // Requests that are under way, perhaps for long, hold on to no reply and to no task.
+        self.outcomes.forget();
     }
 }
 
@@ -119,12 +139,27 @@ impl<R> Outcomes<R> {
     fn put(&self, number: u64, outcome: Outcome<R>) {
         let sleeper = {
             let mut inner = self.lock();
+            if inner.is_gone {
+                // Outside of the lock: a reply may own anything.
+                drop(inner);
+                return drop(outcome);
+            }
             inner.known.push((number, outcome));
             inner.sleeper.take()
         };
         if let Some(sleeper) = sleeper {
             sleeper.wake();
         }
+    }
+
+    /// Keeps nothing of what is there, nor of what is yet to come.
+    fn forget(&self) {
+        let kept = {
+            let mut inner = self.lock();
+            inner.is_gone = true;
+            (mem::take(&mut inner.known), inner.sleeper.take())
+        };
+        drop(kept);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<R>> {

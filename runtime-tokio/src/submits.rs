@@ -4,8 +4,10 @@
 //! only the first request of a turn wakes it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::{fmt, mem};
+
+use tokio::task::coop;
 
 use crate::handle::Submit;
 
@@ -72,6 +74,9 @@ impl<R> SubmitReceiver<R> {
         out: &mut Vec<Submit<R>>,
         count_max: usize,
     ) -> Poll<()> {
+        // The other sources keep to the share that the runtime gives a task. If this one did not, a
+        // flood would have the loop go on with requests alone, and deaf to everything else.
+        let turn = ready!(coop::poll_proceed(cx));
         let mut inner = self.0.lock();
         if inner.waiting.is_empty() {
             if !inner.sleeper.as_ref().is_some_and(|sleeper| sleeper.will_wake(cx.waker())) {
@@ -85,6 +90,7 @@ impl<R> SubmitReceiver<R> {
             let count = inner.waiting.len().min(count_max);
             out.extend(inner.waiting.drain(..count));
         }
+        turn.made_progress();
         Poll::Ready(())
     }
 
