@@ -81,8 +81,9 @@
 //! all its receivers, and wakes links and log once. [`StateMachine::apply`] runs in this task, so
 //! a request that takes long to apply holds up the whole node.
 //!
-//! When a turn has told a caller its outcome, the caller has a turn before the other members are
-//! told what is decided: what it submits next takes the news along.
+//! When a turn has told a caller its outcome, a caller on the thread of the node has a turn before
+//! the other members are told what is decided: what it submits next takes the news along. A caller
+//! on another thread has the time that an empty turn takes.
 //!
 //! Two nodes share two connections, one each way; each node dials its peers and sends on what it
 //! dialled. One thread per node writes and syncs the log, and takes in one go what has piled up
