@@ -5,10 +5,9 @@ use tokio::net::TcpStream;
 /// Has the system put off its acknowledgements.
 ///
 /// Replicas answer on another connection than they are asked on. Left alone, the system takes a
-/// connection without answers for a bulk transfer and acknowledges each read at once, which at both
-/// ends costs about as much as the message did. Put off, one acknowledgement covers what was read
-/// within some 40 ms, or a few full segments. When that time has passed the system acknowledges at
-/// once again, so it is told again as reads go on.
+/// connection without answers for a bulk transfer and acknowledges each read at once, which costs
+/// both ends a packet. Put off, it acknowledges every other message, or after a while. It falls back
+/// to acknowledging at once when that while has passed, so it is told again as reads go on.
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
     reads: u64,
