@@ -6,8 +6,8 @@ use tokio::net::TcpStream;
 ///
 /// Replicas answer on another connection than they are asked on. Left alone, the system takes a
 /// connection without answers for a bulk transfer and acknowledges each read at once, which costs
-/// both ends a packet. Put off, it acknowledges every other message, or after a while. It falls back
-/// to acknowledging at once when that while has passed, so it is told again as reads go on.
+/// both ends a packet. Put off, it acknowledges every other message, or after a while. When that
+/// while has passed it acknowledges at once again, so it is told again as reads go on.
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
     reads: u64,
