@@ -149,6 +149,9 @@ impl World {
         match submitted {
             Ok(id) => {
                 self.checkers.on_demand(&asked);
+                let usual = || process.told.after(self.options.service.request_timeout);
+                let deadline = asked.deadline.unwrap_or_else(usual);
+                self.checkers.on_deadline(member, id, deadline);
                 process.taken += 1;
                 process.requests.insert(id, key);
                 self.stats.taken += 1;
@@ -300,6 +303,7 @@ impl World {
                 }
                 Output::Outcome { id, outcome } => {
                     let key = process.requests.remove(&id);
+                    self.checkers.on_resolved(member, id);
                     let is_applied = matches!(outcome, Outcome::Applied { .. });
                     self.hear_applied(member, process)?;
                     let wanted = key.filter(|_| is_applied && self.answers.is_some());
@@ -317,7 +321,8 @@ impl World {
         let replica = process.service.replica();
         if !replica.is_stopped() {
             let leads = replica.standing() == Standing::Leading;
-            self.checkers.on_drained(member, leads.then(|| replica.decided()))?;
+            let decided = leads.then(|| replica.decided());
+            self.checkers.on_drained(member, decided, process.service.deadline())?;
         }
         Ok(after)
     }

@@ -27,6 +27,7 @@ pub mod asked;
 pub mod bounds;
 pub mod campaigns;
 pub mod candidates;
+pub mod deadlines;
 pub mod demands;
 pub mod forwards;
 pub mod history;
@@ -53,7 +54,7 @@ pub mod witness;
 mod tests;
 
 use bytes::Bytes;
-use synod_core::service::ServiceMessage;
+use synod_core::service::{RequestId, ServiceMessage};
 use synod_core::{
     Ballot, Beat, Body, Boot, Instant, Limits, MemberIndex, Message, NodeId, NodeSet, Quorums,
     Record, Recovered, Slot, Timeouts, WriteId,
@@ -79,6 +80,7 @@ pub struct Checkers {
     promises: promises::Promises,
     proposals: proposals::Proposals,
     order: order::Order,
+    deadlines: deadlines::Deadlines,
     demands: demands::Demands,
     forwards: forwards::Forwards,
     origin: origin::Origin,
@@ -140,6 +142,7 @@ impl Checkers {
             promises: promises::Promises::new(members),
             proposals: proposals::Proposals::new(limits.window),
             order: order::Order::new(members.len()),
+            deadlines: deadlines::Deadlines::new(members.len()),
             demands: demands::Demands::default(),
             forwards: forwards::Forwards::new(members, &limits),
             origin: origin::Origin::default(),
@@ -205,6 +208,7 @@ impl Checkers {
         self.forwards.on_start(node);
         self.campaigns.on_start(node);
         self.candidates.on_start(node);
+        self.deadlines.on_start(node);
         self.patience.on_start(node, recovered.promised);
         self.reigns.on_start(node);
         self.tellings.on_start(node, recovered.promised);
@@ -384,11 +388,17 @@ impl Checkers {
     }
 
     /// Everything that was due in this turn of `node` is out; what it has `decided`, while it
-    /// leads.
+    /// leads, and when its host is to come back.
     ///
     /// # Errors
     /// The violation found.
-    pub fn on_drained(&mut self, node: MemberIndex, decided: Option<Slot>) -> Checked {
+    pub fn on_drained(
+        &mut self,
+        node: MemberIndex,
+        decided: Option<Slot>,
+        comes_back: Instant,
+    ) -> Checked {
+        self.deadlines.on_drained(node, comes_back)?;
         self.patience.on_turn(node);
         self.quiet.on_drained(node);
         self.asked.on_drained(&self.images, node)?;
@@ -447,6 +457,16 @@ impl Checkers {
     /// What a request that is taken demands of its decree.
     pub fn on_demand(&mut self, request: &synod_core::service::Request) {
         self.demands.on_submit(request);
+    }
+
+    /// `node` took a request that has until `deadline`.
+    pub fn on_deadline(&mut self, node: MemberIndex, id: RequestId, deadline: Instant) {
+        self.deadlines.on_submit(node, id, deadline);
+    }
+
+    /// A request of `node` has its outcome, whoever hears it.
+    pub fn on_resolved(&mut self, node: MemberIndex, id: RequestId) {
+        self.deadlines.on_outcome(node, id);
     }
 
     /// A client hears an outcome.
