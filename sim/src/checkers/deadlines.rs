@@ -59,9 +59,10 @@ impl Deadlines {
         check!(
             Bounds,
             first.is_none_or(|(deadline, _)| comes_back <= deadline.after(GRACE)),
-            "member {} asks its host to come back at {comes_back_ms} ms; by then a request is past its \
+            "member {} asks its host to come back at {} ms; by then a request is past its \
              deadline: {first:?}",
-            node.0
+            node.0,
+            comes_back.0 / 1_000_000
         );
         Ok(())
     }
