@@ -54,8 +54,7 @@ impl Deadlines {
     /// # Errors
     /// Bounds.
     pub fn on_drained(&self, node: MemberIndex, comes_back: Instant) -> Checked {
-        let (first, comes_back_ms) =
-            (self.open[node.place()].by_time.first(), comes_back.0 / 1_000_000);
+        let first = self.open[node.place()].by_time.first();
         check!(
             Bounds,
             first.is_none_or(|(deadline, _)| comes_back <= deadline.after(GRACE)),
