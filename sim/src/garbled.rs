@@ -3,15 +3,13 @@
 
 use bytes::{Bytes, BytesMut};
 use synod_core::service::ServiceMessage;
-use synod_core::wire::{self, Payload};
+use synod_core::wire::Payload;
 use synod_core::{Header, MemberIndex, NodeSet, PeerMisbehaved};
 
-use crate::frames::checksum;
 use crate::kinds::MessageKind;
 use crate::mischief::Cause;
 use crate::network::{Envelope, Made};
 use crate::prng::Prng;
-use crate::trace::Told;
 use crate::violation::{Checked, check};
 use crate::world::World;
 
@@ -127,23 +125,10 @@ impl World {
         }
         let Some((fault, requests)) = drawn else { return };
         let message = ServiceMessage::Forward { ballot, number, after, requests };
-        let mut frame = BytesMut::new();
         let payload = Payload::Service(message);
-        wire::encode_with(crc32c::crc32c_append, header, &payload, &mut frame);
-        let (number, made, kind) = (self.next_frame, Made::Garbled, MessageKind::Forward);
-        self.next_frame += 1;
-        let bytes = checksum(&frame);
-        let (from, to, frame) = (member, receiver, frame.freeze());
-        let envelope = Envelope { number, from, to, kind, frame, made };
-        let fate = self.network.send(self.now, envelope, &mut self.arrivals);
-        self.trace.tell(self.now, member, "garbles", number ^ bytes, || Told {
-            text: format!("→ m{} {kind}: {fault:?}  #{number}", to.0),
-            message: Some(number),
-            kind: Some(kind),
-            peer: Some(to),
-            fate: Some(fate),
-            ..Told::default()
-        });
+        let way = (member, receiver);
+        let what = format_args!("{}: {fault:?}", MessageKind::Forward);
+        self.send_made_up(way, (header, &payload), Made::Garbled, ("garbles", what));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Frames of those who do not belong here: encoded well, and to be refused without effect.
 
+use std::fmt;
+
 use bytes::BytesMut;
 use synod_core::service::Service;
 use synod_core::wire::{self, Payload};
@@ -27,16 +29,30 @@ impl World {
         let Some(receiver) = to.iter().find(|receiver| receiver.place() < self.nodes.len()) else {
             return;
         };
+        let (way, made) = ((member, receiver), Made::Foreign(stranger));
+        let what = format_args!("{kind} of another {stranger:?}");
+        self.send_made_up(way, (header, payload), made, ("stranger", what));
+    }
+
+    /// A frame that `from` never meant goes out on its way; the transcript is told so.
+    pub(crate) fn send_made_up(
+        &mut self,
+        (from, to): (MemberIndex, MemberIndex),
+        (header, payload): (&Header, &Payload<'_>),
+        made: Made,
+        (word, what): (&'static str, fmt::Arguments<'_>),
+    ) {
+        let kind = MessageKind::of(payload);
         let mut frame = BytesMut::new();
         wire::encode_with(crc32c::crc32c_append, header, payload, &mut frame);
-        let (number, made) = (self.next_frame, Made::Foreign(stranger));
+        let number = self.next_frame;
         self.next_frame += 1;
         let bytes = checksum(&frame);
-        let (from, to, frame) = (member, receiver, frame.freeze());
+        let frame = frame.freeze();
         let envelope = Envelope { number, from, to, kind, frame, made };
         let fate = self.network.send(self.now, envelope, &mut self.arrivals);
-        self.trace.tell(self.now, member, "stranger", number ^ bytes, || Told {
-            text: format!("→ m{} {kind} of another {stranger:?}  #{number}", to.0),
+        self.trace.tell(self.now, from, word, number ^ bytes, || Told {
+            text: format!("→ m{} {what}  #{number}", to.0),
             message: Some(number),
             kind: Some(kind),
             peer: Some(to),

@@ -6,8 +6,9 @@
 //! the first member comes back, and proposes again what it holds: the opening of its second
 //! leadership is chosen behind that of the third. It must have no effect (R14).
 
-use synod_core::{Ballot, MemberIndex, NodeSet, Slot, Standing};
+use synod_core::{MemberIndex, NodeSet, Slot};
 
+use super::plots::led_by;
 use super::{End, Nemesis};
 use crate::clock::{Moment, nanos};
 use crate::kinds::{Kinds, MessageKind};
@@ -51,7 +52,7 @@ impl Nemesis {
         if self.revival.is_some() || spare == 0 || world.options.service.pipeline < 2 {
             return None;
         }
-        let one = world.members().find(|member| leads(world, *member).is_some());
+        let one = world.members().find(|member| led_by(world, *member).is_some());
         let one = one.unwrap_or(or_else);
         let everyone = NodeSet::first(world.nodes.len());
         let kinds = [MessageKind::Prepare, MessageKind::Accept];
@@ -114,7 +115,8 @@ impl Nemesis {
     /// From now on only `one` can come to lead, and whoever led last is kept apart.
     fn come_back(&mut self, world: &mut World, one: MemberIndex, ends: &mut Vec<(Moment, End)>) {
         world.mend();
-        let last = world.members().find(|member| *member != one && leads(world, *member).is_some());
+        let last =
+            world.members().find(|member| *member != one && led_by(world, *member).is_some());
         if let Some(last) = last {
             world.split(NodeSet::of(last));
         }
@@ -136,7 +138,7 @@ impl Nemesis {
 impl Revival {
     /// The end of what the member holds for certain above all that is chosen, while it leads.
     fn left_behind(&self, world: &World) -> Option<Slot> {
-        leads(world, self.one)?;
+        led_by(world, self.one)?;
         let images = world.checkers.images();
         let (last, _) = images.of(self.one).accepted.last_key_value()?;
         (*last >= images.chosen_end()).then(|| last.next())
@@ -144,7 +146,7 @@ impl Revival {
 
     /// The end of what it holds once more, in a later ballot, with more behind it.
     fn opened(&self, world: &World) -> Option<Slot> {
-        let ballot = leads(world, self.one)?;
+        let ballot = led_by(world, self.one)?;
         let accepted = &world.checkers.images().of(self.one).accepted;
         let (last, vote) = accepted.last_key_value()?;
         (vote.ballot == ballot && *last >= self.end).then(|| last.next())
@@ -153,18 +155,13 @@ impl Revival {
     /// The end of what is chosen, when another one leads and added to it.
     fn succeeded(&self, world: &World) -> Option<Slot> {
         let others = || world.members().filter(|member| *member != self.one);
-        others().find(|member| leads(world, *member).is_some())?;
+        others().find(|member| led_by(world, *member).is_some())?;
         let end = world.checkers.images().chosen_end();
         (end > self.end).then_some(end)
     }
 }
 
 /// The ballot that `member` leads in.
-fn leads(world: &World, member: MemberIndex) -> Option<Ballot> {
-    let replica = world.service(member)?.replica();
-    (replica.standing() == Standing::Leading).then(|| replica.promised())
-}
-
 /// How long each leadership is waited for.
 fn patience(world: &World) -> Moment {
     world.now().plus(nanos(world.options.timeouts.election) * ELECTIONS)

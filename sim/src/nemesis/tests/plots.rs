@@ -1,8 +1,7 @@
 //! Plots come to what they are for, and leave nothing behind.
 
-use synod_core::Ballot;
-
 use super::*;
+use crate::nemesis::plots::led_by;
 use crate::nemesis::rings::cursors;
 
 /// A small cluster whose rings are gone through soon.
@@ -35,11 +34,6 @@ fn is_over(world: &mut World, nemesis: &mut Nemesis, ends: Vec<(Moment, End)>) {
     world.submit(MemberIndex(0), Request::new(Bytes::from_static(b"last")));
     run(world, 1_000);
     assert!(world.checkers().images().chosen_end() > before, "requests are applied");
-}
-
-fn led_by(world: &World, member: MemberIndex) -> Option<Ballot> {
-    let replica = world.service(member)?.replica();
-    replica.leader().filter(|_| replica.standing() == LEADS)
 }
 
 fn leader_of(world: &World) -> MemberIndex {
