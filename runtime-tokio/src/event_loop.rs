@@ -15,6 +15,7 @@ use synod_core::wire::{self, Decoder, Payload};
 use synod_core::{Event, Header, Instant, MemberIndex, PeerMisbehaved};
 use tokio::task::{JoinSet, yield_now};
 
+use crate::busy_poll::{BusyPoll, is_progress};
 use crate::faults::Fault;
 use crate::handle::{Order, Submit};
 use crate::host::Host;
@@ -36,6 +37,7 @@ pub(crate) struct EventLoop<M: StateMachine> {
     pub(crate) tasks: JoinSet<()>,
     /// Set when a shutdown began: when it is to end at the latest.
     pub(crate) ends_by: Option<Instant>,
+    pub(crate) busy_poll: BusyPoll,
 }
 
 impl<M: StateMachine> EventLoop<M> {
@@ -67,17 +69,35 @@ impl<M: StateMachine> EventLoop<M> {
         let (deadline, now) = (self.deadline(), clock::now());
         if deadline > now {
             self.sources.arm(deadline, now);
-            poll_fn(|cx| self.sources.poll(cx, turn)).await;
+            if !self.look(turn, now).await {
+                poll_fn(|cx| self.sources.poll(cx, turn)).await;
+            }
         } else {
             // Something is due already. Whoever had an outcome in the turn before goes first: what
             // it submits now travels in the same message as the news that were kept back.
             yield_now().await;
-            poll_fn(|cx| {
-                let _ = self.sources.poll(cx, turn);
-                Poll::Ready(())
-            })
-            .await;
+            self.glance(turn).await;
         }
+    }
+
+    /// Takes what is there, without waiting for it. Says whether there was anything.
+    async fn glance(&mut self, turn: &mut Turn<M::Reply>) -> bool {
+        poll_fn(|cx| Poll::Ready(self.sources.poll(cx, turn).is_ready())).await
+    }
+
+    /// Looks for something to do for as long as the loop is to stay awake, and takes it. False when
+    /// there was nothing.
+    async fn look(&mut self, turn: &mut Turn<M::Reply>, mut now: Instant) -> bool {
+        while self.busy_poll.is_awake(now) {
+            if self.glance(turn).await {
+                return true;
+            }
+            // Whoever else wants this core goes first: other threads, then other tasks.
+            std::thread::yield_now();
+            yield_now().await;
+            now = clock::now();
+        }
+        false
     }
 
     fn deadline(&self) -> Instant {
@@ -132,6 +152,9 @@ impl<M: StateMachine> EventLoop<M> {
     fn drain(&mut self, now: Instant) {
         let header = self.service.replica().header();
         while let Some(output) = self.service.poll() {
+            if is_progress(&output) {
+                self.busy_poll.stir(now);
+            }
             if let Some(upto) = self.host.take(&header, output) {
                 self.tell(now, Event::Persisted { upto });
             }

@@ -97,6 +97,7 @@
 
 mod accept;
 mod acks;
+mod busy_poll;
 mod caller;
 mod checksum;
 mod clock;
