@@ -1,12 +1,14 @@
 //! The loop of floor and peers: take in what has arrived, let the library do what is due, write
-//! once to each peer, wait.
+//! once to each peer, look again for a while, wait.
 
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use synod_tokio::Transport;
+use tokio::task::yield_now;
 
 use super::client::Loader;
 use super::disk::Disk;
@@ -70,6 +72,7 @@ async fn work<E: Engine>(seat: &Seat, engine: &mut E) -> io::Result<()> {
             let ready = wires.poll_ready(cx).is_ready();
             if ticked || ready { Poll::Ready(ticked) } else { Poll::Pending }
         });
+        look(&wires).await;
         if ticked.await {
             if seat.shared.ends() {
                 return Ok(());
@@ -99,6 +102,18 @@ async fn work<E: Engine>(seat: &Seat, engine: &mut E) -> io::Result<()> {
         }
         wires.flush()?;
         seat.shared.has_applied(seat.place, engine.applied());
+    }
+}
+
+/// Looks for frames for as long as Synod's loop does before it sleeps, and in the same way.
+async fn look(wires: &Wires) {
+    let since = Instant::now();
+    while since.elapsed() < Transport::default().busy_poll {
+        if poll_fn(|cx| Poll::Ready(wires.poll_ready(cx).is_ready())).await {
+            return;
+        }
+        std::thread::yield_now();
+        yield_now().await;
     }
 }
 
