@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::alloc;
 use crate::args::Args;
-use crate::chart::Chart;
+use crate::chart::bars::Chart;
 use crate::core::client::Client;
 use crate::core::synod::Synod;
 use crate::core::{Contender, check, run};
@@ -67,7 +67,7 @@ pub(crate) fn core(args: &Args) -> Result<(), String> {
                     format!("{:.0}", cpu.median),
                     format!("{:.3}", allocations.median),
                 ]);
-                bars.push(Some(cpu.median));
+                bars.push(Some(cpu));
             }
             groups.push((format!("{size} B, W = {window}"), bars));
         }
@@ -77,7 +77,7 @@ pub(crate) fn core(args: &Args) -> Result<(), String> {
         groups,
         series: contenders.iter().map(|contender| contender.name().to_owned()).collect(),
     };
-    publish(&out, "core", &table, Some(&chart)).map_err(|error| error.to_string())
+    publish(&out, "core", &table, Some(&chart.svg())).map_err(|error| error.to_string())
 }
 
 fn contenders(args: &Args, all: &[Contender]) -> Result<Vec<Contender>, String> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::args::Args;
-use crate::chart::Chart;
+use crate::chart::bars::Chart;
 use crate::loopback::{Contender, Plan, Sample, run};
 use crate::measure::Spread;
 use crate::report::{Table, publish};
@@ -39,7 +39,7 @@ pub(crate) fn loopback(args: &Args, durable: bool) -> Result<(), String> {
     let mut groups = Vec::new();
     for window in windows {
         let directory = durable.then(|| data.clone());
-        let plan = Plan { size, window, warm: length / 5, length, directory };
+        let plan = Plan { size, window, members: 3, warm: length / 5, length, directory };
         let mut samples: Vec<Vec<Sample>> = contenders.iter().map(|_| Vec::new()).collect();
         for _ in 0..repetitions.max(1) {
             for (place, contender) in contenders.iter().enumerate() {
@@ -62,7 +62,7 @@ pub(crate) fn loopback(args: &Args, durable: bool) -> Result<(), String> {
                 format!("{:.0}", median(|sample| sample.cpu_ns)),
                 format!("{:.2}", median(|sample| sample.allocations)),
             ]);
-            bars.push(Some(rate.median));
+            bars.push(Some(rate));
         }
         groups.push((format!("W = {window}"), bars));
     }
@@ -72,7 +72,7 @@ pub(crate) fn loopback(args: &Args, durable: bool) -> Result<(), String> {
         groups,
         series: contenders.iter().map(|contender| contender.name().to_owned()).collect(),
     };
-    publish(&out, name, &table, Some(&chart)).map_err(|error| error.to_string())
+    publish(&out, name, &table, Some(&chart.svg())).map_err(|error| error.to_string())
 }
 
 fn contenders(args: &Args) -> Result<Vec<Contender>, String> {

@@ -8,6 +8,8 @@ mod chart;
 mod children;
 mod core;
 mod core_workload;
+mod curves;
+mod curves_workload;
 mod kv_workload;
 mod loopback;
 mod loopback_workload;
@@ -27,12 +29,14 @@ fn main() -> std::process::ExitCode {
             .and_then(|args| core_workload::count(&args)),
         "loopback" | "durable" => Args::parse(words, &loopback_workload::OPTIONS)
             .and_then(|args| loopback_workload::loopback(&args, workload == "durable")),
+        "curves" => Args::parse(words, &curves_workload::OPTIONS)
+            .and_then(|args| curves_workload::curves(&args)),
         "sim" => {
             Args::parse(words, &sim_workload::OPTIONS).and_then(|args| sim_workload::sim(&args))
         }
         "kv" => Args::parse(words, &kv_workload::OPTIONS).and_then(|args| kv_workload::kv(&args)),
         _ => {
-            Err("usage: synod-bench core|loopback|durable|sim|kv|count [--option value]..."
+            Err("usage: synod-bench core|loopback|durable|curves|sim|kv|count [--option value]..."
                 .to_owned())
         }
     };

@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::chart::Chart;
-
 /// Rows of cells under named columns.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -57,7 +55,7 @@ impl Table {
     }
 }
 
-/// Prints a table and writes it, and its chart, to files called `name` in `directory`.
+/// Prints a table and writes it, and its chart as SVG, to files called `name` in `directory`.
 ///
 /// # Errors
 /// When they cannot be written.
@@ -65,7 +63,7 @@ pub(crate) fn publish(
     directory: &Path,
     name: &str,
     table: &Table,
-    chart: Option<&Chart>,
+    chart: Option<&str>,
 ) -> io::Result<()> {
     print!("{}", table.text());
     fs::create_dir_all(directory)?;
@@ -77,7 +75,7 @@ pub(crate) fn publish(
     };
     write("csv", &table.csv())?;
     if let Some(chart) = chart {
-        write("svg", &chart.svg())?;
+        write("svg", chart)?;
     }
     Ok(())
 }

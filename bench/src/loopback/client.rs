@@ -18,7 +18,8 @@ pub(super) struct Loader {
     /// When what is outstanding was submitted: a time, and how many at it.
     stamps: VecDeque<(Instant, u64)>,
     warm_until: Instant,
-    ends: Instant,
+    /// Known once it is warm: however late that is noticed, something is measured.
+    ends: Option<Instant>,
     length: Duration,
     measured: Option<Measured>,
 }
@@ -35,13 +36,12 @@ struct Measured {
 
 impl Loader {
     pub(super) fn new(plan: &Plan) -> Self {
-        let warm_until = Instant::now() + plan.warm;
         Self {
             commands: Client::new(plan.size),
             window: plan.window,
             stamps: VecDeque::new(),
-            warm_until,
-            ends: warm_until + plan.length,
+            warm_until: Instant::now() + plan.warm,
+            ends: None,
             length: plan.length,
             measured: None,
         }
@@ -51,10 +51,11 @@ impl Loader {
     pub(super) fn submit(&mut self, mut submit: impl FnMut(Bytes)) -> bool {
         let room = self.window.saturating_sub(self.commands.outstanding());
         let now = Instant::now();
-        if room == 0 || now >= self.ends {
+        if room == 0 || self.ends.is_some_and(|ends| now >= ends) {
             return false;
         }
         if now >= self.warm_until && self.measured.is_none() {
+            self.ends = Some(now + self.length);
             self.measured = Some(Measured {
                 since: now,
                 cpu: process_time(),
@@ -95,7 +96,8 @@ impl Loader {
 
     /// Whether the time is over and everything has its answer.
     pub(super) fn is_done(&self) -> bool {
-        self.commands.outstanding() == 0 && Instant::now() >= self.ends
+        let is_over = self.ends.is_some_and(|ends| Instant::now() >= ends);
+        is_over && self.commands.outstanding() == 0
     }
 
     /// What was measured, once it is done.
@@ -119,3 +121,30 @@ impl Loader {
 }
 
 const LATENCIES_MAX: usize = 1 << 22;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_was_held_up_measures_something_all_the_same() {
+        let plan = Plan {
+            size: 8,
+            window: 3,
+            members: 1,
+            warm: Duration::ZERO,
+            length: Duration::ZERO,
+            directory: None,
+        };
+        let mut loader = Loader::new(&plan);
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(!loader.is_done());
+        assert!(loader.submit(drop) && !loader.is_done());
+        loader.answer(0..3);
+        assert!(!loader.submit(drop) && loader.is_done());
+        let shared = Shared::new(1);
+        let sample = loader.end(&shared).expect("measured");
+        assert!(sample.per_second > 0.0);
+        assert_eq!(shared.submitted.load(Ordering::Relaxed), 3);
+    }
+}

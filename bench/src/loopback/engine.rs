@@ -60,7 +60,7 @@ pub(super) fn sit<E: Engine>(seat: Seat, engine: impl FnOnce(usize) -> E) {
 }
 
 async fn work<E: Engine>(seat: &Seat, engine: &mut E) -> io::Result<()> {
-    let mut wires = Wires::connect(seat.place, &seat.listener, seat.ports)?;
+    let mut wires = Wires::connect(seat.place, &seat.listener, &seat.ports)?;
     let mut disk = seat.directory().map(Disk::open);
     let mut ticks = tokio::time::interval(TICK);
     let mut answers = Vec::new();

@@ -1,5 +1,6 @@
-//! The workloads P2 and P3: three replicas on threads of their own, TCP over loopback, one client
-//! at the leader; logs in memory, or in files that are synced before anything is answered.
+//! The workloads P2 and P3: replicas on threads of their own, TCP over loopback, one client at the
+//! leader; logs in memory, or in files that are synced before anything is answered. There are three
+//! replicas, and other numbers for Synod alone.
 //!
 //! All have the same client on the thread of the leader, one current-thread runtime per replica,
 //! one write per peer and turn. Synod is its own runtime, `synod-tokio`, used through its handle;
@@ -58,6 +59,8 @@ impl Contender {
 pub(crate) struct Plan {
     pub(crate) size: usize,
     pub(crate) window: u64,
+    /// How many replicas there are.
+    pub(crate) members: usize,
     pub(crate) warm: Duration,
     pub(crate) length: Duration,
     /// Where the logs lie; in memory if nowhere.
@@ -76,30 +79,48 @@ pub(crate) struct Sample {
 }
 
 /// What the threads of one run share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
-    applied: [AtomicU64; 3],
+    applied: Vec<Count>,
     /// How many commands there were; set by the client when it is done.
     submitted: AtomicU64,
     ends: AtomicBool,
 }
 
+/// A number that one thread writes often: on cache lines of its own, or the others pay for it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Count(AtomicU64);
+
 impl Shared {
+    fn new(members: usize) -> Self {
+        Self {
+            applied: (0..members).map(|_| Count::default()).collect(),
+            submitted: AtomicU64::new(0),
+            ends: AtomicBool::new(false),
+        }
+    }
+
     fn ends(&self) -> bool {
         self.ends.load(Ordering::Relaxed)
     }
 
     fn has_applied(&self, place: usize, applied: u64) {
-        self.applied[place].store(applied, Ordering::Relaxed);
+        self.applied[place].0.store(applied, Ordering::Relaxed);
+    }
+
+    /// How many commands each replica has applied.
+    fn applied(&self) -> Vec<u64> {
+        self.applied.iter().map(|count| count.0.load(Ordering::Relaxed)).collect()
     }
 }
 
-/// One of three replicas, on its thread.
+/// One of the replicas, on its thread.
 struct Seat {
     place: usize,
     listener: TcpListener,
-    /// Where all three listen.
-    ports: [u16; 3],
+    /// Where all of them listen.
+    ports: Vec<u16>,
     plan: Plan,
     shared: Arc<Shared>,
     /// Told by the one that leads.
@@ -116,15 +137,19 @@ impl Seat {
 /// Runs one contender once.
 ///
 /// # Errors
-/// When it makes no progress, or a replica has not applied everything in the end.
+/// When it cannot have so many replicas, makes no progress, or a replica has not applied everything
+/// in the end.
 pub(crate) fn run(contender: Contender, plan: &Plan) -> Result<Sample, String> {
+    if contender != Contender::Synod && plan.members != 3 {
+        return Err(format!("{} is set up for three replicas", contender.name()));
+    }
     let fresh = plan.directory.as_ref().map(|path| Fresh::directory(path)).transpose();
     let fresh = fresh.map_err(|error| format!("the directory of the logs: {error}"))?;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared::new(plan.members));
     let (sample, samples) = channel();
     let threads = start(contender, plan, &shared, &sample);
     drop(sample);
-    let outcome = judge(plan, &shared, &samples);
+    let outcome = judge(plan, &shared, &samples, PATIENCE);
     shared.ends.store(true, Ordering::Relaxed);
     let died = threads.into_iter().filter_map(|thread| thread.join().err()).count();
     drop(fresh);
@@ -142,12 +167,12 @@ fn start(
     sample: &Sender<Sample>,
 ) -> Vec<JoinHandle<()>> {
     let listen = |_| TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let listeners = [0, 1, 2].map(listen);
+    let listeners: Vec<TcpListener> = (0..plan.members).map(listen).collect();
     let port = |listener: &TcpListener| listener.local_addr().expect("an address").port();
-    let ports = [0, 1, 2].map(|place| port(&listeners[place]));
+    let ports: Vec<u16> = listeners.iter().map(port).collect();
     let seats = listeners.into_iter().enumerate().map(|(place, listener)| {
         let (plan, shared, sample) = (plan.clone(), Arc::clone(shared), sample.clone());
-        Seat { place, listener, ports, plan, shared, sample }
+        Seat { place, listener, ports: ports.clone(), plan, shared, sample }
     });
     let sit = |seat: Seat| {
         let name = format!("{}-{}", contender.name(), seat.place);
@@ -164,15 +189,19 @@ fn start(
 }
 
 /// Waits for the client, and for all replicas to have applied everything.
-fn judge(plan: &Plan, shared: &Shared, samples: &Receiver<Sample>) -> Result<Sample, String> {
-    let patience = plan.warm + plan.length + PATIENCE;
-    let sample = samples.recv_timeout(patience).map_err(|_| "the client came to no end")?;
+fn judge(
+    plan: &Plan,
+    shared: &Shared,
+    samples: &Receiver<Sample>,
+    patience: Duration,
+) -> Result<Sample, String> {
+    let end = samples.recv_timeout(plan.warm + plan.length + patience);
+    let sample = end.map_err(|_| "the client came to no end")?;
     let submitted = shared.submitted.load(Ordering::Relaxed);
-    let applied = || [0, 1, 2].map(|place: usize| shared.applied[place].load(Ordering::Relaxed));
     let since = Instant::now();
-    while applied() != [submitted; 3] {
-        if since.elapsed() > PATIENCE {
-            return Err(format!("{:?} of {submitted} applied", applied()));
+    while shared.applied() != vec![submitted; plan.members] {
+        if since.elapsed() > patience {
+            return Err(format!("{:?} of {submitted} applied", shared.applied()));
         }
         thread::sleep(Duration::from_millis(5));
     }
@@ -208,7 +237,7 @@ mod tests {
 
     fn plan(window: u64, directory: Option<PathBuf>) -> Plan {
         let length = Duration::from_millis(60);
-        Plan { size: 64, window, warm: length, length, directory }
+        Plan { size: 64, window, members: 3, warm: length, length, directory }
     }
 
     fn runs(contender: Contender) {
@@ -225,6 +254,39 @@ mod tests {
     #[test]
     fn synod_runs() {
         runs(Contender::Synod);
+    }
+
+    #[test]
+    fn synod_runs_with_other_numbers_of_replicas() {
+        for members in [1, 5, 7] {
+            let plan = Plan { members, ..plan(16, None) };
+            let sample = run(Contender::Synod, &plan).expect("it runs");
+            assert!(sample.per_second > 0.0 && sample.cpu_ns > 0.0);
+        }
+    }
+
+    #[test]
+    fn nobody_else_is_asked_for_other_numbers_of_replicas() {
+        for contender in Contender::ALL.into_iter().skip(1) {
+            let plan = Plan { members: 5, ..plan(16, None) };
+            let error = run(contender, &plan).expect_err("three only");
+            assert!(error.contains("three replicas"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_replica_that_lags_is_noticed() {
+        let shared = Shared::new(2);
+        shared.submitted.store(7, Ordering::Relaxed);
+        shared.has_applied(0, 7);
+        shared.has_applied(1, 6);
+        let (sample, samples) = channel();
+        let told =
+            Sample { per_second: 1.0, p50_us: 1.0, p99_us: 1.0, cpu_ns: 1.0, allocations: 0.0 };
+        sample.send(told).expect("somebody listens");
+        let plan = Plan { members: 2, ..plan(1, None) };
+        let error = judge(&plan, &shared, &samples, Duration::ZERO).expect_err("one lags");
+        assert_eq!(error, "[7, 6] of 7 applied");
     }
 
     #[test]

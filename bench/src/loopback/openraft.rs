@@ -39,7 +39,7 @@ pub(super) fn sit(seat: Seat) {
         if let Some(directory) = seat.directory() {
             store = durable(store, Disk::open(directory));
         }
-        let network = Ports(seat.ports);
+        let network = Ports(seat.ports.clone());
         let raft = server(seat.place as u64 + 1, ELECTION_MS, network, store, &machine).await;
         let listener = seat.listener.try_clone().expect("a handle on a socket");
         listener.set_nonblocking(true).expect("a mode");
@@ -133,7 +133,7 @@ async fn serve(stream: TcpStream, raft: Raft<Types>) -> io::Result<()> {
 }
 
 /// The ways to all replicas: where they listen.
-struct Ports([u16; 3]);
+struct Ports(Vec<u16>);
 
 /// The way to one replica.
 struct Peer {

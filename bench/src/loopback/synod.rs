@@ -65,7 +65,7 @@ pub(super) fn sit(seat: Seat) {
 fn builder(seat: &Seat) -> Builder {
     let id = |place: usize| NodeId(place as u64 + 1);
     let mut builder = Node::builder(cluster_named("bench"), id(seat.place));
-    for (place, port) in seat.ports.into_iter().enumerate() {
+    for (place, port) in seat.ports.iter().enumerate() {
         builder = builder.member(id(place), format!("127.0.0.1:{port}"));
     }
     builder.listener(seat.listener.try_clone().expect("a handle on a socket"))

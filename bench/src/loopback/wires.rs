@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 /// The connections of one replica.
 pub(super) struct Wires {
-    wires: [Option<Wire>; 3],
+    wires: Vec<Option<Wire>>,
 }
 
 struct Wire {
@@ -20,18 +20,14 @@ struct Wire {
 }
 
 impl Wires {
-    /// Connects three replicas that do the same: each dials those behind it.
+    /// Connects replicas that all do the same: each dials those behind it.
     ///
     /// # Errors
     /// When a connection cannot be made.
-    pub(super) fn connect(
-        place: usize,
-        listener: &TcpListener,
-        ports: [u16; 3],
-    ) -> io::Result<Self> {
-        let mut wires = [None, None, None];
-        for (peer, port) in ports.into_iter().enumerate().skip(place + 1) {
-            let mut stream = Blocking::connect(("127.0.0.1", port))?;
+    pub(super) fn connect(place: usize, listener: &TcpListener, ports: &[u16]) -> io::Result<Self> {
+        let mut wires: Vec<Option<Wire>> = ports.iter().map(|_| None).collect();
+        for (peer, port) in ports.iter().enumerate().skip(place + 1) {
+            let mut stream = Blocking::connect(("127.0.0.1", *port))?;
             stream.write_all(&[place as u8])?;
             wires[peer] = Some(Wire::new(stream)?);
         }
