@@ -58,7 +58,7 @@ pub(crate) struct Setting {
     pub(crate) size: usize,
     pub(crate) window: u64,
     pub(crate) members: u64,
-    /// Commands that come before; as many as it takes to be warm if none are named.
+    /// Commands that come before; as many as it takes to be warm unless they are what changes.
     pub(crate) before: Option<u64>,
 }
 

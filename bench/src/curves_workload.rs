@@ -5,6 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use synod_core::Limits;
+use synod_core::service::ServiceLimits;
+
 use crate::alloc;
 use crate::args::Args;
 use crate::core::client::Client;
@@ -104,9 +107,7 @@ fn spots(args: &Args) -> Result<Vec<Spot>, String> {
             format!("{name} is none of {}", Curve::ALL.map(Curve::name).join(" "))
         })?;
         for value in values(args, curve)? {
-            // How long the log is by then is known for a number of commands, not for a time.
-            let can = |who: &&Who| **who != Who::Loopback || curve != Curve::Length;
-            spots.extend(layers.iter().filter(can).map(|who| Spot { curve, value, who: *who }));
+            spots.extend(layers.iter().map(|who| Spot { curve, value, who: *who }));
         }
     }
     Ok(spots)
@@ -164,36 +165,60 @@ fn measure(spots: &[Spot], length: Duration, repetitions: usize) -> Result<Vec<P
     Ok(spots.iter().zip(&samples).map(point).collect())
 }
 
+/// How a run begins and ends.
+struct Course {
+    /// What comes before that which is measured: so many commands, and so long, at least.
+    before: u64,
+    warm: Duration,
+    /// What is measured: so long, or so many commands.
+    length: Duration,
+    most: u64,
+}
+
+impl Course {
+    fn of(setting: &Setting, length: Duration) -> Self {
+        match setting.before {
+            // A log whose length matters does not grow to a multiple meanwhile.
+            Some(before) => Self { before, warm: Duration::ZERO, length, most: before },
+            None => Self { before: fill(setting), warm: length / 5, length, most: u64::MAX },
+        }
+    }
+}
+
+/// So many commands take all memory into use that a replica keeps of the past. Before that each
+/// decree is written to memory that the system has yet to find.
+fn fill(setting: &Setting) -> u64 {
+    let decrees = 2 * Limits::default().window as u64;
+    let limits = ServiceLimits::default();
+    let fit = (limits.batch_bytes_max / setting.size).max(1) as u64;
+    decrees * setting.window.min(fit)
+}
+
 /// The workload P1 for a time.
 fn on_one_thread(setting: &Setting, length: Duration, codec: bool) -> Sample {
-    let Setting { size, window, members, before } = *setting;
+    let Setting { size, window, members, before: _ } = *setting;
+    let course = Course::of(setting, length);
     let mut cluster = Synod::new(members, window, codec);
     let mut client = Client::new(size);
     // Whole windows, and so many that the last one, which runs dry, is nothing.
     let piece = (16 * window).max(1024);
-    match before {
-        Some(before) => run(&mut cluster, &mut client, before, window),
-        None => {
-            let start = Instant::now();
-            while start.elapsed() < length / 5 {
-                run(&mut cluster, &mut client, piece, window);
-            }
-        }
+    let start = Instant::now();
+    run(&mut cluster, &mut client, course.before, window);
+    while start.elapsed() < course.warm {
+        run(&mut cluster, &mut client, piece, window);
     }
-    let (warm, start) = (client.submitted(), Instant::now());
+    let (before, start) = (client.submitted(), Instant::now());
     let (allocations, cpu) = (alloc::of_this_thread(), thread_time());
     loop {
         run(&mut cluster, &mut client, piece, window);
-        // A log whose length matters does not grow to a multiple meanwhile.
-        let most = before.unwrap_or(u64::MAX);
-        if start.elapsed() >= length || client.submitted() - warm >= most {
+        if start.elapsed() >= course.length || client.submitted() - before >= course.most {
             break;
         }
     }
     let (took, cpu) = (start.elapsed(), thread_time() - cpu);
     let allocations = alloc::of_this_thread() - allocations;
     check(&mut cluster, &client);
-    let commands = (client.submitted() - warm) as f64;
+    let commands = (client.submitted() - before) as f64;
     Sample {
         per_second: commands / took.as_secs_f64(),
         cpu_ns: cpu.as_nanos() as f64 / commands,
@@ -203,11 +228,14 @@ fn on_one_thread(setting: &Setting, length: Duration, codec: bool) -> Sample {
 
 /// The workload P2, Synod alone.
 fn over_loopback(setting: &Setting, length: Duration) -> Result<Sample, String> {
+    let Course { before, warm, length, most } = Course::of(setting, length);
     let plan = loopback::Plan {
         size: setting.size,
         window: setting.window,
         members: setting.members as usize,
-        warm: length / 5,
+        before,
+        most,
+        warm,
         length,
         directory: None,
     };
@@ -231,13 +259,25 @@ mod tests {
     #[test]
     fn options_name_the_points() {
         let all = asked("").expect("defaults");
-        assert_eq!(all.len(), 3 * (6 + 8 + 4) + 2 * 4);
+        assert_eq!(all.len(), 3 * (6 + 8 + 4 + 4));
         let few = asked("--curves window --windows 1,8 --layers loopback").expect("sound");
         let spot = |value| Spot { curve: Curve::Window, value, who: Who::Loopback };
         assert_eq!(few, [spot(1), spot(8)]);
-        let lengths = asked("--curves length --lengths 9").expect("sound");
-        assert!(lengths.iter().all(|spot| spot.value == 9 && spot.who != Who::Loopback));
-        assert_eq!(lengths.len(), 2);
+        let lengths = asked("--curves length --lengths 9 --layers core").expect("sound");
+        assert_eq!(lengths.iter().map(|spot| spot.value).collect::<Vec<_>>(), [9, 9]);
+    }
+
+    #[test]
+    fn what_a_replica_keeps_is_full_before_anything_is_measured() {
+        let before = |curve, value| fill(&Setting::of(curve, value));
+        assert_eq!(before(Curve::Window, 1), 2048);
+        assert_eq!(before(Curve::Window, 8192), 2048 * 2048);
+        assert_eq!(before(Curve::Size, 16384), 2048 * 8);
+        let length = Duration::from_millis(10);
+        let course = Course::of(&Setting::of(Curve::Length, 7), length);
+        assert_eq!((course.before, course.most, course.warm), (7, 7, Duration::ZERO));
+        let course = Course::of(&Setting::of(Curve::Members, 1), length);
+        assert_eq!((course.before, course.most, course.warm), (2048 * 64, u64::MAX, length / 5));
     }
 
     #[test]
@@ -255,10 +295,10 @@ mod tests {
 
     #[test]
     fn every_curve_is_measured() {
-        let few = "--sizes 8 --windows 8192 --members 7 --lengths 3000";
+        let few = "--sizes 8 --windows 2 --members 7 --lengths 3000";
         let spots = asked(few).expect("sound");
         let points = measure(&spots, Duration::from_millis(5), 2).expect("they run");
-        assert_eq!(points.len(), 3 * 3 + 2);
+        assert_eq!(points.len(), 3 * 4);
         for Point { who, figures, .. } in &points {
             let rate = figures.per_second.expect("a rate");
             assert!(rate.min > 0.0 && rate.min <= rate.median && rate.median <= rate.max, "{who}");

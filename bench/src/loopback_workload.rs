@@ -39,7 +39,16 @@ pub(crate) fn loopback(args: &Args, durable: bool) -> Result<(), String> {
     let mut groups = Vec::new();
     for window in windows {
         let directory = durable.then(|| data.clone());
-        let plan = Plan { size, window, members: 3, warm: length / 5, length, directory };
+        let plan = Plan {
+            size,
+            window,
+            members: 3,
+            before: 0,
+            most: u64::MAX,
+            warm: length / 5,
+            length,
+            directory,
+        };
         let mut samples: Vec<Vec<Sample>> = contenders.iter().map(|_| Vec::new()).collect();
         for _ in 0..repetitions.max(1) {
             for (place, contender) in contenders.iter().enumerate() {

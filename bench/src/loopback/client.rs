@@ -15,11 +15,15 @@ use crate::measure::{process_time, quantile};
 pub(super) struct Loader {
     commands: Client,
     window: u64,
+    /// Commands before those that are measured, and how many these are, both at least a window.
+    before: u64,
+    most: u64,
     /// When what is outstanding was submitted: a time, and how many at it.
     stamps: VecDeque<(Instant, u64)>,
     warm_until: Instant,
-    /// Known once it is warm: however late that is noticed, something is measured.
-    ends: Option<Instant>,
+    /// The time, and the number of the command, at which it ends. Known once it is warm: however
+    /// late that is noticed, something is measured.
+    ends: Option<(Instant, u64)>,
     length: Duration,
     measured: Option<Measured>,
 }
@@ -39,6 +43,8 @@ impl Loader {
         Self {
             commands: Client::new(plan.size),
             window: plan.window,
+            before: plan.before,
+            most: plan.most,
             stamps: VecDeque::new(),
             warm_until: Instant::now() + plan.warm,
             ends: None,
@@ -51,11 +57,12 @@ impl Loader {
     pub(super) fn submit(&mut self, mut submit: impl FnMut(Bytes)) -> bool {
         let room = self.window.saturating_sub(self.commands.outstanding());
         let now = Instant::now();
-        if room == 0 || self.ends.is_some_and(|ends| now >= ends) {
+        if room == 0 || self.is_over(now) {
             return false;
         }
-        if now >= self.warm_until && self.measured.is_none() {
-            self.ends = Some(now + self.length);
+        let submitted = self.commands.submitted();
+        if now >= self.warm_until && submitted >= self.before && self.measured.is_none() {
+            self.ends = Some((now + self.length, submitted.saturating_add(self.most)));
             self.measured = Some(Measured {
                 since: now,
                 cpu: process_time(),
@@ -96,8 +103,12 @@ impl Loader {
 
     /// Whether the time is over and everything has its answer.
     pub(super) fn is_done(&self) -> bool {
-        let is_over = self.ends.is_some_and(|ends| Instant::now() >= ends);
-        is_over && self.commands.outstanding() == 0
+        self.commands.outstanding() == 0 && self.is_over(Instant::now())
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        let submitted = self.commands.submitted();
+        self.ends.is_some_and(|(time, count)| now >= time || submitted >= count)
     }
 
     /// What was measured, once it is done.
@@ -126,16 +137,36 @@ const LATENCIES_MAX: usize = 1 << 22;
 mod tests {
     use super::*;
 
+    const PLAN: Plan = Plan {
+        size: 8,
+        window: 3,
+        members: 1,
+        before: 0,
+        most: u64::MAX,
+        warm: Duration::ZERO,
+        length: Duration::ZERO,
+        directory: None,
+    };
+
+    #[test]
+    fn commands_before_are_not_measured_and_no_more_than_asked_for_are() {
+        let length = Duration::from_secs(3600);
+        let mut loader = Loader::new(&Plan { before: 5, most: 7, length, ..PLAN });
+        let mut answered = 0;
+        while loader.submit(drop) {
+            loader.answer(answered..answered + 3);
+            answered += 3;
+            assert!(answered < 100, "it goes on and on");
+        }
+        // Whole windows: two before, three measured.
+        assert_eq!(answered, 15);
+        assert!(loader.is_done());
+        assert_eq!(loader.measured.expect("it was warm").answered, 9);
+    }
+
     #[test]
     fn a_client_that_was_held_up_measures_something_all_the_same() {
-        let plan = Plan {
-            size: 8,
-            window: 3,
-            members: 1,
-            warm: Duration::ZERO,
-            length: Duration::ZERO,
-            directory: None,
-        };
+        let plan = PLAN;
         let mut loader = Loader::new(&plan);
         std::thread::sleep(Duration::from_millis(2));
         assert!(!loader.is_done());

@@ -61,6 +61,9 @@ pub(crate) struct Plan {
     pub(crate) window: u64,
     /// How many replicas there are.
     pub(crate) members: usize,
+    /// How many commands come at least before what is measured, and how many are measured at most.
+    pub(crate) before: u64,
+    pub(crate) most: u64,
     pub(crate) warm: Duration,
     pub(crate) length: Duration,
     /// Where the logs lie; in memory if nowhere.
@@ -237,7 +240,8 @@ mod tests {
 
     fn plan(window: u64, directory: Option<PathBuf>) -> Plan {
         let length = Duration::from_millis(60);
-        Plan { size: 64, window, members: 3, warm: length, length, directory }
+        let (before, most) = (0, u64::MAX);
+        Plan { size: 64, window, members: 3, before, most, warm: length, length, directory }
     }
 
     fn runs(contender: Contender) {
