@@ -88,7 +88,7 @@ impl Panel {
             // A label that would run into the one before is left out.
             let half = text_width(&label) / 2.0;
             if x - half > free {
-                free = x + half + 2.0;
+                free = x + half + 1.0;
                 let y = bottom + 17.0;
                 let _ = writeln!(
                     svg,

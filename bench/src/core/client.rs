@@ -82,3 +82,48 @@ impl Applier {
 }
 
 const CHUNK_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apply(numbers: &[u64]) -> u64 {
+        let mut applier = Applier::default();
+        for number in numbers {
+            applier.apply(&number.to_le_bytes());
+        }
+        applier.applied()
+    }
+
+    #[test]
+    fn commands_hold_their_numbers() {
+        let mut client = Client::new(12);
+        let mut applier = Applier::default();
+        for number in 0..3 {
+            let command = client.command();
+            assert_eq!((command.len(), applier.apply(&command)), (12, number));
+        }
+        assert_eq!((client.submitted(), client.outstanding()), (3, 3));
+    }
+
+    #[test]
+    #[should_panic(expected = "applied in order")]
+    fn a_command_that_is_left_out_is_noticed() {
+        apply(&[0, 1, 3]);
+    }
+
+    #[test]
+    #[should_panic(expected = "applied in order")]
+    fn a_command_that_comes_twice_is_noticed() {
+        apply(&[0, 1, 1]);
+    }
+
+    #[test]
+    #[should_panic(expected = "in the order of submission")]
+    fn an_outcome_of_another_command_is_noticed() {
+        let mut client = Client::new(8);
+        client.command();
+        client.command();
+        client.answer(1);
+    }
+}
