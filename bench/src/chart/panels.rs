@@ -88,7 +88,7 @@ impl Panel {
             // A label that would run into the one before is left out.
             let half = text_width(&label) / 2.0;
             if x - half > free {
-                free = x + half + 1.0;
+                free = x + half + 3.0;
                 let y = bottom + 17.0;
                 let _ = writeln!(
                     svg,
@@ -145,7 +145,7 @@ impl Line {
     }
 }
 
-const WIDTH: f64 = 290.0;
+const WIDTH: f64 = 324.0;
 const HEIGHT: f64 = 200.0;
 const HEAD: f64 = 26.0;
 const FOOT: f64 = 48.0;
