@@ -9,7 +9,13 @@ use synod_kv::{bench, demo, serve, signals};
 
 fn main() -> ExitCode {
     let job = Cli::parse().job.unwrap_or_else(|| Job::Demo(DemoFlags::default()));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = match job {
+        // Clients and node on one thread: a command wakes no other thread on its way, and what
+        // many clients ask at once travels in one message.
+        Job::Serve(_) => tokio::runtime::Builder::new_current_thread(),
+        Job::Demo(_) | Job::Bench(_) => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("the system gives no threads: {error}")),
     };

@@ -2,18 +2,19 @@
 
 use core::fmt;
 use core::future::Future;
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
 
 use synod_core::NodeId;
-use synod_core::service::Request;
-use synod_tokio::{Data, Handle, Node, NodeError, StartError, Submitted, cluster_named};
+use synod_core::service::{Request, Why};
+use synod_tokio::{Data, Handle, Node, NodeError, Pipe, StartError, cluster_named};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::command::Link;
 use crate::config::{Config, LogKind};
-use crate::server::{Backend, NodeFacts, Server, ServerConfig};
+use crate::server::{self, Backend, NodeFacts, Outcomes, Server, ServerConfig};
 use crate::store::{Machine, Reply};
 
 /// Why a replica did not start, or ended other than by a signal.
@@ -138,10 +139,10 @@ async fn report(handle: Handle<Reply>, node: NodeId) {
 }
 
 impl Backend for Handle<Reply> {
-    type Submitted = Submitted<Reply>;
+    type Pipe = Pipe<Reply>;
 
-    fn submit(&self, request: Request) -> Submitted<Reply> {
-        Self::submit(self, request)
+    fn pipe(&self, outstanding_max: usize) -> Pipe<Reply> {
+        Self::pipe(self, outstanding_max)
     }
 
     fn facts(&self) -> impl Future<Output = Option<NodeFacts>> + Send + 'static {
@@ -163,6 +164,20 @@ impl Backend for Handle<Reply> {
                 digest: status.service.digest,
             })
         }
+    }
+}
+
+impl server::Pipe for Pipe<Reply> {
+    fn submit(&mut self, request: Request) -> Result<u64, Why> {
+        Self::submit(self, request).map_err(|rejected| rejected.why)
+    }
+
+    fn outstanding(&self) -> usize {
+        Self::outstanding(self)
+    }
+
+    fn poll_outcomes(&mut self, cx: &mut Context<'_>, out: &mut Outcomes) -> Poll<usize> {
+        Self::poll_outcomes(self, cx, out)
     }
 }
 

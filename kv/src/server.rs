@@ -10,6 +10,8 @@ mod connection;
 mod counters;
 mod limits;
 mod long;
+mod output;
+mod permits;
 mod verdict;
 
 use core::time::Duration;
@@ -21,7 +23,7 @@ use synod_core::NodeId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-pub use backend::{Backend, NodeFacts};
+pub use backend::{Backend, NodeFacts, Outcomes, Pipe};
 pub use limits::ClientLimits;
 
 use crate::command::{Facts, Session, Settings};

@@ -11,6 +11,7 @@
 
 mod digest;
 mod machine;
+mod pair;
 mod reply;
 pub mod request;
 

@@ -87,6 +87,9 @@ pub const NUMBERS: &[Number] = &[
     number("timeouts.notice_ms", 0, HOUR_MS, "news of decided slots kept back", |t, ms| {
         t.timeouts.notice = Duration::from_millis(ms);
     }),
+    number("timeouts.busy_poll_us", 0, 10_000, "looking again before sleeping", |t, us| {
+        t.transport.busy_poll = Duration::from_micros(us);
+    }),
     number("timeouts.request_ms", 1, HOUR_MS, "until a request is given up", |t, ms| {
         t.service.request_timeout = Duration::from_millis(ms);
     }),

@@ -1,6 +1,6 @@
 //! The parser of commands.
 
-use core::fmt;
+use core::{fmt, mem};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -82,6 +82,14 @@ impl Parser {
         result
     }
 
+    /// Takes the list of a command back when it has been run: the next command needs none anew.
+    pub fn recycle(&mut self, mut words: Vec<Bytes>) {
+        words.clear();
+        if self.args.is_empty() && words.capacity() <= ARGS_RESERVED_MAX {
+            self.args = words;
+        }
+    }
+
     fn advance(&mut self, input: &mut BytesMut) -> Result<Option<Vec<Bytes>>, ProtocolError> {
         loop {
             let step = match self.state {
@@ -103,27 +111,31 @@ impl Parser {
         match input.first() {
             None => Ok(Step::NeedMore),
             Some(b'*') => {
-                let Some(line) = self.line(input, ProtocolError::CountTooLong)? else {
+                let Some(end) = self.line_end(input, ProtocolError::CountTooLong)? else {
                     return Ok(Step::NeedMore);
                 };
-                let count = integer::parse(&line[1..]).ok_or(ProtocolError::BadCount)?;
+                let count = integer::parse(&line(input, end)[1..]);
+                input.advance(end + 1);
+                let count = count.ok_or(ProtocolError::BadCount)?;
                 // Zero and negative counts are empty commands, which Redis skips.
                 let count = usize::try_from(count).unwrap_or(0);
                 if count > self.limits.args_max {
                     return Err(ProtocolError::BadCount);
                 }
                 if count > 0 {
-                    self.args = Vec::with_capacity(count.min(ARGS_RESERVED_MAX));
+                    self.args.reserve(count.min(ARGS_RESERVED_MAX));
                     self.bytes = 0;
                     self.state = State::Announced { left: count };
                 }
                 Ok(Step::Go)
             }
             Some(_) => {
-                let Some(line) = self.line(input, ProtocolError::InlineTooLong)? else {
+                let Some(end) = self.line_end(input, ProtocolError::InlineTooLong)? else {
                     return Ok(Step::NeedMore);
                 };
-                let words = inline::split(&line).map_err(|_| ProtocolError::UnbalancedQuotes)?;
+                let words = inline::split(line(input, end));
+                input.advance(end + 1);
+                let words = words.map_err(|_| ProtocolError::UnbalancedQuotes)?;
                 if words.len() > self.limits.args_max {
                     return Err(ProtocolError::BadCount);
                 }
@@ -138,10 +150,11 @@ impl Parser {
             Some(b'$') => {}
             Some(other) => return Err(ProtocolError::NoBulk(*other)),
         }
-        let Some(line) = self.line(input, ProtocolError::LengthTooLong)? else {
+        let Some(end) = self.line_end(input, ProtocolError::LengthTooLong)? else {
             return Ok(Step::NeedMore);
         };
-        let len = integer::parse(&line[1..]).and_then(|len| usize::try_from(len).ok());
+        let len = integer::parse(&line(input, end)[1..]).and_then(|len| usize::try_from(len).ok());
+        input.advance(end + 1);
         let len =
             len.filter(|len| *len <= self.limits.bulk_bytes_max).ok_or(ProtocolError::BadLength)?;
         if len > self.limits.query_bytes_max - self.bytes {
@@ -175,15 +188,15 @@ impl Parser {
 
     fn finish(&mut self) -> Vec<Bytes> {
         self.state = State::Start;
-        core::mem::take(&mut self.args)
+        mem::take(&mut self.args)
     }
 
-    /// Takes a line off the front of `input`, without its end.
-    fn line(
+    /// Where the line at the front of `input` ends, if it does.
+    fn line_end(
         &mut self,
-        input: &mut BytesMut,
+        input: &BytesMut,
         too_long: ProtocolError,
-    ) -> Result<Option<Bytes>, ProtocolError> {
+    ) -> Result<Option<usize>, ProtocolError> {
         let seen = input.len().min(Limits::LINE_BYTES_MAX);
         let fresh = input.get(self.scanned..seen).unwrap_or_default();
         let Some(place) = fresh.iter().position(|byte| *byte == b'\n') else {
@@ -193,14 +206,14 @@ impl Parser {
             self.scanned = seen;
             return Ok(None);
         };
-        let mut line = input.split_to(self.scanned + place).freeze();
-        input.advance(1);
-        self.scanned = 0;
-        if line.last() == Some(&b'\r') {
-            line.truncate(line.len() - 1);
-        }
-        Ok(Some(line))
+        Ok(Some(mem::take(&mut self.scanned) + place))
     }
+}
+
+/// The line that ends at `end`, without its end.
+fn line(input: &BytesMut, end: usize) -> &[u8] {
+    let line = &input[..end];
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// What one step of the parser came to.

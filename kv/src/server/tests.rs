@@ -1,17 +1,20 @@
 //! The client port over real sockets, in front of a node whose outcomes the tests decide.
 
+use core::task::{Context, Poll};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use synod_core::service::{Outcome, Request};
+use synod_core::service::{Outcome, Request, Why};
 use synod_core::{Ballot, Slot};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::resp::Limits;
 use crate::store::{Machine, Reply};
+
+mod pipelines;
 
 /// A node under the control of a test: requests pile up until the test says what comes of them.
 #[derive(Clone, Default)]
@@ -22,8 +25,10 @@ struct Inside {
     machine: Machine,
     /// Apply at once, instead of piling up.
     is_prompt: bool,
-    piled: VecDeque<(Bytes, oneshot::Sender<Outcome<Reply>>)>,
+    piled: VecDeque<(Bytes, Caller)>,
     submitted: usize,
+    /// Take no request with this word in it, for this reason.
+    refuses: Option<(&'static str, Why)>,
 }
 
 impl Node {
@@ -46,12 +51,13 @@ impl Node {
         let mut inside = self.inside();
         let (body, outcome) = inside.piled.remove(place).expect("a request");
         let applied = applied(&mut inside.machine, &body);
-        let _ = outcome.send(applied);
+        outcome.send(applied);
     }
 
     /// Ends the oldest request with this outcome.
     fn end(&self, outcome: Outcome<Reply>) {
-        let _ = self.inside().piled.pop_front().expect("a request").1.send(outcome);
+        let (_, caller) = self.inside().piled.pop_front().expect("a request");
+        caller.send(outcome);
     }
 
     /// Waits until so many requests were submitted in all.
@@ -67,18 +73,12 @@ fn applied(machine: &mut Machine, body: &[u8]) -> Outcome<Reply> {
 }
 
 impl Backend for Node {
-    type Submitted = Submitted;
+    type Pipe = Piped;
 
-    fn submit(&self, request: Request) -> Submitted {
-        let (sender, receiver) = oneshot::channel();
-        let inside = &mut *self.inside();
-        inside.submitted += 1;
-        if inside.is_prompt {
-            let _ = sender.send(applied(&mut inside.machine, &request.body));
-        } else {
-            inside.piled.push_back((request.body, sender));
-        }
-        Submitted(receiver)
+    fn pipe(&self, outstanding_max: usize) -> Piped {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let node = self.clone();
+        Piped { node, sender, receiver, next: 0, outstanding: 0, outstanding_max }
     }
 
     fn facts(&self) -> impl Future<Output = Option<NodeFacts>> + Send + 'static {
@@ -86,16 +86,61 @@ impl Backend for Node {
     }
 }
 
-struct Submitted(oneshot::Receiver<Outcome<Reply>>);
+/// The pipe of one connection.
+struct Piped {
+    node: Node,
+    sender: mpsc::UnboundedSender<(u64, Outcome<Reply>)>,
+    receiver: mpsc::UnboundedReceiver<(u64, Outcome<Reply>)>,
+    next: u64,
+    outstanding: usize,
+    outstanding_max: usize,
+}
 
-impl Future for Submitted {
-    type Output = Outcome<Reply>;
+/// Where one outcome goes.
+struct Caller {
+    number: u64,
+    to: mpsc::UnboundedSender<(u64, Outcome<Reply>)>,
+}
 
-    fn poll(
-        mut self: core::pin::Pin<&mut Self>,
-        cx: &mut core::task::Context<'_>,
-    ) -> core::task::Poll<Outcome<Reply>> {
-        core::pin::Pin::new(&mut self.0).poll(cx).map(|outcome| outcome.expect("the test decides"))
+impl Caller {
+    /// A client that is gone does not want to know.
+    fn send(self, outcome: Outcome<Reply>) {
+        let _ = self.to.send((self.number, outcome));
+    }
+}
+
+impl Pipe for Piped {
+    fn submit(&mut self, request: Request) -> Result<u64, Why> {
+        assert!(self.outstanding < self.outstanding_max, "more than was said");
+        let inside = &mut *self.node.inside();
+        if let Some((word, why)) = inside.refuses
+            && request.body.windows(word.len()).any(|window| window == word.as_bytes())
+        {
+            return Err(why);
+        }
+        let caller = Caller { number: self.next, to: self.sender.clone() };
+        inside.submitted += 1;
+        if inside.is_prompt {
+            caller.send(applied(&mut inside.machine, &request.body));
+        } else {
+            inside.piled.push_back((request.body, caller));
+        }
+        self.next += 1;
+        self.outstanding += 1;
+        Ok(self.next - 1)
+    }
+
+    fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    fn poll_outcomes(&mut self, cx: &mut Context<'_>, out: &mut Outcomes) -> Poll<usize> {
+        if self.outstanding == 0 {
+            return Poll::Ready(0);
+        }
+        let count = core::task::ready!(self.receiver.poll_recv_many(cx, out, usize::MAX));
+        self.outstanding -= count;
+        Poll::Ready(count)
     }
 }
 
@@ -195,7 +240,7 @@ async fn nothing_is_acknowledged_before_its_outcome() {
     assert!(early.is_err(), "answered {byte:?} before anything was decided");
     let ballot = Ballot { round: 3, node: NodeId(9) };
     node.end(Outcome::Unknown { ballot });
-    node.end(Outcome::Refused(synod_core::service::Why::NoLeader));
+    node.end(Outcome::Refused(Why::NoLeader));
     node.end(Outcome::Unknown { ballot });
     client.say("QUIT\r\n").await;
     let heard = client.hears_rest().await;
@@ -370,6 +415,19 @@ async fn garbage_is_answered_with_its_fault_and_the_connection_closed() {
     let mut client = running.client().await;
     client.say("GET a\r\nDBSIZE\r\n").await;
     client.hears("$1\r\n1\r\n:1\r\n").await;
+}
+
+#[tokio::test]
+async fn a_fault_that_comes_alone_is_answered_as_well() {
+    let running = Running::of(&Node::prompt()).await;
+    for (said, heard) in [("", ""), ("PING\r\n", "+PONG\r\n")] {
+        let mut client = running.client().await;
+        client.say(said).await;
+        client.hears(heard).await;
+        client.say("*x\r\n").await;
+        let fault = client.hears_rest().await;
+        assert_eq!(fault, "-ERR Protocol error: invalid multibulk length\r\n");
+    }
 }
 
 #[tokio::test]

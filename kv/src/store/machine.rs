@@ -1,13 +1,13 @@
 //! The state machine.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::{Bytes, BytesMut};
+use hashbrown::HashTable;
 use synod_core::service::{At, StateMachine};
 
-use super::digest::Running;
+use super::pair::Pair;
 use super::request::{Condition, Request, Strings};
 use super::{Failure, Reply, VALUE_BYTES_MAX};
 use crate::integer;
@@ -15,27 +15,12 @@ use crate::integer;
 /// The replicated map.
 #[derive(Debug, Default)]
 pub struct Machine {
-    pairs: HashMap<Bytes, Value>,
+    pairs: HashTable<Pair>,
+    /// Drawn anew in each process: nobody can choose keys that all fall into one place.
+    hasher: RandomState,
     /// Invariant: the wrapping sum of the digests of `pairs`.
     digest: u64,
     key_count: KeyCount,
-}
-
-#[derive(Debug)]
-struct Value {
-    bytes: Bytes,
-    running: Running,
-}
-
-impl Value {
-    fn new(key: &[u8], bytes: Bytes) -> Self {
-        Self { running: Running::of(key, &bytes), bytes }
-    }
-
-    /// The share of this pair in the digest of the state.
-    fn digest(&self) -> u64 {
-        self.running.finish(&self.bytes)
-    }
 }
 
 /// The number of keys, for others to look at while the [`Machine`] works. At most one decree old.
@@ -75,32 +60,38 @@ impl Machine {
             Request::Add { key, delta } => self.add(key, delta),
             Request::Append { key, value } => self.append(key, value),
             Request::StrLen { key } => {
-                Reply::Integer(self.pairs.get(key).map_or(0, |value| count(value.bytes.len())))
+                Reply::Integer(self.find(key).map_or(0, |pair| count(pair.value().len())))
             }
-            Request::GetDel { key } => self.remove(key).map_or(Reply::Nil, Reply::Bulk),
+            Request::GetDel { key } => {
+                self.remove(key).map_or(Reply::Nil, |pair| Reply::Bulk(pair.share()))
+            }
             Request::Type { key } => {
-                Reply::Kind(if self.pairs.contains_key(key) { "string" } else { "none" })
+                Reply::Kind(if self.find(key).is_some() { "string" } else { "none" })
             }
             Request::DbSize => Reply::Integer(count(self.pairs.len())),
         }
     }
 
     fn get(&self, key: &[u8]) -> Reply {
-        self.pairs.get(key).map_or(Reply::Nil, |value| Reply::Bulk(value.bytes.clone()))
+        self.find(key).map_or(Reply::Nil, |pair| Reply::Bulk(pair.share()))
     }
 
     fn set(&mut self, key: &[u8], value: &[u8], condition: Condition, old: bool) -> Reply {
-        let before = self.pairs.get(key).map(|value| value.bytes.clone());
+        if value.len() > VALUE_BYTES_MAX {
+            return Reply::Failed(Failure::TooLong);
+        }
+        if condition == Condition::Always && !old {
+            self.write(key, value);
+            return Reply::Ok;
+        }
+        let before = self.find(key).map(Pair::share);
         let holds = match condition {
             Condition::Always => true,
             Condition::IfAbsent => before.is_none(),
             Condition::IfPresent => before.is_some(),
         };
-        if value.len() > VALUE_BYTES_MAX {
-            return Reply::Failed(Failure::TooLong);
-        }
         if holds {
-            self.write(key, Bytes::copy_from_slice(value));
+            self.write(key, value);
         }
         match (old, holds) {
             (true, _) => before.map_or(Reply::Nil, Reply::Bulk),
@@ -114,11 +105,11 @@ impl Machine {
     }
 
     fn exists(&self, keys: Strings<'_>) -> Reply {
-        Reply::Integer(count(keys.iter().filter(|key| self.pairs.contains_key(*key)).count()))
+        Reply::Integer(count(keys.iter().filter(|key| self.find(key).is_some()).count()))
     }
 
     fn mget(&self, keys: Strings<'_>) -> Reply {
-        let value = |key| self.pairs.get(key).map(|value: &Value| value.bytes.clone());
+        let value = |key| self.find(key).map(Pair::share);
         Reply::Values(keys.iter().map(value).collect())
     }
 
@@ -129,15 +120,15 @@ impl Machine {
         }
         let mut strings = pairs.iter();
         while let (Some(key), Some(value)) = (strings.next(), strings.next()) {
-            self.write(key, Bytes::copy_from_slice(value));
+            self.write(key, value);
         }
         Reply::Ok
     }
 
     fn add(&mut self, key: &[u8], delta: i64) -> Reply {
-        let before = match self.pairs.get(key) {
+        let before = match self.find(key) {
             None => 0,
-            Some(value) => match integer::parse(&value.bytes) {
+            Some(pair) => match integer::parse(pair.value()) {
                 Some(number) => number,
                 None => return Reply::Failed(Failure::NotAnInteger),
             },
@@ -145,50 +136,56 @@ impl Machine {
         let Some(sum) = before.checked_add(delta) else {
             return Reply::Failed(Failure::Overflow);
         };
-        self.write(key, sum.to_string().into());
+        self.write(key, sum.to_string().as_bytes());
         Reply::Integer(sum)
     }
 
     fn append(&mut self, key: &[u8], more: &[u8]) -> Reply {
-        let Some(value) = self.pairs.get_mut(key) else {
+        let hash = self.hasher.hash_one(key);
+        let Some(pair) = self.pairs.find_mut(hash, |pair| pair.key() == key) else {
             if more.len() > VALUE_BYTES_MAX {
                 return Reply::Failed(Failure::TooLong);
             }
-            self.write(key, Bytes::copy_from_slice(more));
+            self.write(key, more);
             return Reply::Integer(count(more.len()));
         };
-        let len = value.bytes.len() + more.len();
+        let len = pair.value().len() + more.len();
         if len > VALUE_BYTES_MAX {
             return Reply::Failed(Failure::TooLong);
         }
-        // Grows in place while no reply holds the old value.
-        let (before, len_before) = (value.digest(), value.bytes.len());
-        let bytes = core::mem::take(&mut value.bytes);
-        let mut bytes = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        bytes.extend_from_slice(more);
-        value.bytes = bytes.freeze();
-        value.running = value.running.grown(len_before, &value.bytes);
-        self.digest = self.digest.wrapping_sub(before).wrapping_add(value.digest());
+        self.digest = self.digest.wrapping_sub(pair.digest());
+        pair.append(more);
+        self.digest = self.digest.wrapping_add(pair.digest());
         Reply::Integer(count(len))
     }
 
+    fn find(&self, key: &[u8]) -> Option<&Pair> {
+        self.pairs.find(self.hasher.hash_one(key), |pair| pair.key() == key)
+    }
+
     /// The only way in for a whole value: keeps the digest.
-    fn write(&mut self, key: &[u8], bytes: Bytes) {
-        let value = Value::new(key, bytes);
-        self.digest = self.digest.wrapping_add(value.digest());
-        if let Some(place) = self.pairs.get_mut(key) {
-            self.digest = self.digest.wrapping_sub(place.digest());
-            *place = value;
+    fn write(&mut self, key: &[u8], value: &[u8]) {
+        let hash = self.hasher.hash_one(key);
+        let digest = if let Some(pair) = self.pairs.find_mut(hash, |pair| pair.key() == key) {
+            self.digest = self.digest.wrapping_sub(pair.digest());
+            pair.set(value);
+            pair.digest()
         } else {
-            self.pairs.insert(Bytes::copy_from_slice(key), value);
-        }
+            let pair = Pair::new(key, value);
+            let digest = pair.digest();
+            self.pairs.insert_unique(hash, pair, |pair| self.hasher.hash_one(pair.key()));
+            digest
+        };
+        self.digest = self.digest.wrapping_add(digest);
     }
 
     /// The only way out: keeps the digest.
-    fn remove(&mut self, key: &[u8]) -> Option<Bytes> {
-        let value = self.pairs.remove(key)?;
-        self.digest = self.digest.wrapping_sub(value.digest());
-        Some(value.bytes)
+    fn remove(&mut self, key: &[u8]) -> Option<Pair> {
+        let hash = self.hasher.hash_one(key);
+        let place = self.pairs.find_entry(hash, |pair| pair.key() == key).ok()?;
+        let (pair, _) = place.remove();
+        self.digest = self.digest.wrapping_sub(pair.digest());
+        Some(pair)
     }
 }
 
@@ -220,8 +217,11 @@ fn count(number: usize) -> i64 {
 mod tests {
     use std::collections::BTreeMap;
 
+    use bytes::Bytes;
+
     use super::*;
     use crate::chance::Chance;
+    use crate::store::digest::Running;
 
     fn bulk(text: &str) -> Reply {
         Reply::Bulk(Bytes::copy_from_slice(text.as_bytes()))

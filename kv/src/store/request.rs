@@ -155,7 +155,7 @@ impl<'a> Request<'a> {
     /// The bytes of the request.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(self.size_hint());
+        let mut out = Vec::with_capacity(self.encoded_len());
         match self {
             Self::Get { key } => tail(&mut out, GET, key),
             Self::Set { key, value, condition, old } => {
@@ -226,25 +226,23 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Room enough for the bytes: operation, flags or delta, a length per string, the strings.
-    fn size_hint(&self) -> usize {
-        10 + match self {
+    /// The length of the bytes: one allocation of exactly this size holds them.
+    fn encoded_len(&self) -> usize {
+        let operands = match self {
             Self::Get { key }
             | Self::StrLen { key }
             | Self::GetDel { key }
-            | Self::Type { key }
-            | Self::Add { key, delta: _ } => key.len(),
-            Self::Set { key, value, condition: _, old: _ } | Self::Append { key, value } => {
-                key.len() + value.len()
-            }
+            | Self::Type { key } => key.len(),
+            Self::Set { key, value, condition: _, old: _ } => 1 + string_len(key) + value.len(),
+            Self::Append { key, value } => string_len(key) + value.len(),
+            Self::Add { key, delta: _ } => size_of::<i64>() + key.len(),
             Self::Del { keys: strings }
             | Self::Exists { keys: strings }
             | Self::MGet { keys: strings }
-            | Self::MSet { pairs: strings } => {
-                strings.iter().map(|string| string.len() + LENGTH_BYTES_MAX).sum()
-            }
+            | Self::MSet { pairs: strings } => strings.iter().map(string_len).sum(),
             Self::DbSize => 0,
-        }
+        };
+        1 + operands
     }
 }
 
@@ -316,6 +314,12 @@ fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
+/// The length of a string with the length before it: seven bits to the byte.
+fn string_len(string: &[u8]) -> usize {
+    let bits = usize::BITS - (string.len() | 1).leading_zeros();
+    bits.div_ceil(7) as usize + string.len()
+}
+
 /// A string and what lies behind it.
 fn take_string(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let mut len = 0usize;
@@ -381,7 +385,7 @@ mod tests {
         ];
         for request in requests {
             let bytes = request.encode();
-            assert!(bytes.len() <= request.size_hint(), "{request:?}: the hint is too small");
+            assert_eq!(bytes.len(), request.encoded_len(), "{request:?}");
             let back = Request::decode(&bytes).expect("its own bytes");
             assert_eq!(back.encode(), bytes);
             assert_eq!(back.is_read(), request.is_read());

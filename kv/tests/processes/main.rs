@@ -7,5 +7,6 @@ mod bad_input;
 mod clients;
 mod failover;
 mod linearizable;
+mod pipelines;
 mod programs;
 mod support;
