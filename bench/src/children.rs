@@ -1,7 +1,8 @@
 //! Other programs that a workload runs: built with this one, and ended with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use std::{env, fs};
 
 /// Builds a program of this workspace, by itself: no feature of another package gets into it.
@@ -37,18 +38,48 @@ impl Running {
         started.map(Self).map_err(|error| format!("{:?}: {error}", command.get_program()))
     }
 
-    /// The processor time of each of its threads so far, by name, in milliseconds.
-    pub(crate) fn threads(&self) -> Vec<(String, u64)> {
+    /// Its threads that run now, by name.
+    pub(crate) fn threads(&self) -> Vec<Thread> {
         let tasks = format!("/proc/{}/task", self.0.id());
         let Ok(tasks) = fs::read_dir(tasks) else { return Vec::new() };
-        let stat = |task: fs::DirEntry| fs::read_to_string(task.path().join("stat")).ok();
-        let mut threads: Vec<(String, u64)> = tasks
-            .filter_map(Result::ok)
-            .filter_map(stat)
-            .filter_map(|stat| thread(&stat))
-            .collect();
-        threads.sort();
+        let mut threads: Vec<Thread> =
+            tasks.filter_map(Result::ok).filter_map(|task| Thread::of(&task.path())).collect();
+        threads.sort_by(|left, right| (&left.name, left.id).cmp(&(&right.name, right.id)));
         threads
+    }
+}
+
+/// A thread of another program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Thread {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    /// The processor time that it has used.
+    pub(crate) used: Duration,
+}
+
+impl Thread {
+    /// The thread that the kernel describes in this directory, unless it has ended.
+    fn of(directory: &Path) -> Option<Self> {
+        let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
+        let mut thread = Self::of_stat(&read("stat")?)?;
+        // In nanoseconds, where the kernel counts them.
+        let exact = read("schedstat").and_then(|stat| stat.split_whitespace().next()?.parse().ok());
+        thread.used = exact.map_or(thread.used, Duration::from_nanos);
+        Some(thread)
+    }
+
+    /// Number, name and processor time, user and system, out of a line of the kernel.
+    fn of_stat(stat: &str) -> Option<Self> {
+        let (begin, end) = (stat.find('(')?, stat.rfind(')')?);
+        let mut fields = stat[end + 1..].split_whitespace();
+        let user: u64 = fields.nth(11)?.parse().ok()?;
+        let system: u64 = fields.next()?.parse().ok()?;
+        Some(Self {
+            id: stat[..begin].trim().parse().ok()?,
+            name: stat[begin + 1..end].to_owned(),
+            used: Duration::from_millis((user + system) * TICK_MS),
+        })
     }
 }
 
@@ -58,15 +89,6 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// Name and processor time, user and system, out of a line of the kernel.
-fn thread(stat: &str) -> Option<(String, u64)> {
-    let (begin, end) = (stat.find('(')?, stat.rfind(')')?);
-    let mut fields = stat[end + 1..].split_whitespace();
-    let user: u64 = fields.nth(11)?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some((stat[begin + 1..end].to_owned(), (user + system) * TICK_MS))
 }
 
 /// Linux counts in hundredths of a second towards programs, whatever it counts in itself.
@@ -79,8 +101,17 @@ mod tests {
     #[test]
     fn a_line_of_the_kernel_is_read() {
         let stat = "7 (a (b) c) S 1 2 3 4 5 6 7 8 9 10 21 9 0 0 20 0 1 0 5";
-        assert_eq!(thread(stat), Some(("a (b) c".to_owned(), 300)));
-        assert_eq!(thread("7 S"), None);
+        let thread = Thread { id: 7, name: "a (b) c".to_owned(), used: Duration::from_millis(300) };
+        assert_eq!(Thread::of_stat(stat), Some(thread));
+        assert_eq!(Thread::of_stat("7 S"), None);
+    }
+
+    #[test]
+    fn the_time_of_a_thread_goes_on() {
+        let mut looping = Command::new("sh");
+        let running = Running::start(looping.args(["-c", "while :; do :; done"])).expect("a shell");
+        // It works until it is dropped.
+        while running.threads()[0].used.is_zero() {}
     }
 
     #[test]
