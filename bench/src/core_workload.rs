@@ -8,7 +8,7 @@ use crate::args::Args;
 use crate::chart::bars::Chart;
 use crate::core::client::Client;
 use crate::core::synod::Synod;
-use crate::core::{Contender, check, run};
+use crate::core::{Contender, check};
 use crate::measure::{Spread, thread_time};
 use crate::report::{Table, publish};
 
@@ -91,9 +91,9 @@ fn contenders(args: &Args, all: &[Contender]) -> Result<Vec<Contender>, String> 
 fn sample(contender: Contender, size: usize, window: u64, commands: u64) -> Sample {
     let mut cluster = contender.start(window);
     let mut client = Client::new(size);
-    run(&mut *cluster, &mut client, commands / 10, window);
+    cluster.run(&mut client, commands / 10, window);
     let (allocations, cpu, start) = (alloc::of_this_thread(), thread_time(), Instant::now());
-    run(&mut *cluster, &mut client, commands, window);
+    cluster.run(&mut client, commands, window);
     let (took, cpu) = (start.elapsed(), thread_time() - cpu);
     let allocations = alloc::of_this_thread() - allocations;
     check(&mut *cluster, &client);
@@ -124,9 +124,9 @@ pub(crate) fn count(args: &Args) -> Result<(), String> {
         members => Box::new(Synod::new(members, window, contender == Contender::SynodCodec)),
     };
     let mut client = Client::new(size);
-    run(&mut *cluster, &mut client, warm, window);
+    cluster.run(&mut client, warm, window);
     let before = alloc::of_this_thread();
-    run(&mut *cluster, &mut client, commands, window);
+    cluster.run(&mut client, commands, window);
     let allocations = alloc::of_this_thread() - before;
     check(&mut *cluster, &client);
     println!("{:.3}", allocations as f64 / commands as f64);

@@ -149,23 +149,24 @@ impl Synod {
 
     /// Hands on what one member sent.
     fn deliver(&mut self, place: usize) {
-        let mut outbox = std::mem::take(&mut self.outboxes[place]);
+        // Nobody sends while he reads.
+        let Self { members, headers, outboxes, codec, now, .. } = self;
+        let Outbox { letters, proposals } = &mut outboxes[place];
         let mut begin = 0;
-        for letter in outbox.letters.drain(..) {
-            let proposals = &outbox.proposals[begin..letter.end as usize];
+        for letter in letters.iter() {
+            let proposals = &proposals[begin..letter.end as usize];
             begin = letter.end as usize;
             for receiver in letter.to.iter() {
-                let member = &mut self.members[receiver.place()];
-                let input = match &mut self.codec {
+                let member = &mut members[receiver.place()];
+                let input = match codec {
                     Some(codec) => codec.read(&letter.text),
-                    None => letter.text.read(self.headers[place], proposals),
+                    None => letter.text.read(headers[place], proposals),
                 };
-                member.handle(self.now, input).expect("nobody misbehaves");
+                member.handle(*now, input).expect("nobody misbehaves");
             }
         }
-        outbox.proposals.clear();
-        // Nobody sends while he reads, so what was put there meanwhile is nothing.
-        self.outboxes[place] = outbox;
+        letters.clear();
+        proposals.clear();
     }
 
     fn drain(&mut self, place: usize, client: &mut Client) {
