@@ -15,7 +15,7 @@ use synod_core::wire::{self, Decoder, Payload};
 use synod_core::{Event, Header, Instant, MemberIndex, PeerMisbehaved};
 use tokio::task::{JoinSet, yield_now};
 
-use crate::busy_poll::{BusyPoll, is_progress};
+use crate::busy_poll::{self, BusyPoll};
 use crate::faults::Fault;
 use crate::handle::{Order, Submit};
 use crate::host::Host;
@@ -37,20 +37,22 @@ pub(crate) struct EventLoop<M: StateMachine> {
     pub(crate) tasks: JoinSet<()>,
     /// Set when a shutdown began: when it is to end at the latest.
     pub(crate) ends_by: Option<Instant>,
-    pub(crate) busy_poll: BusyPoll,
 }
 
 impl<M: StateMachine> EventLoop<M> {
     /// Runs until the node is shut down or fails.
     pub(crate) async fn run(mut self) -> Result<(), NodeError> {
         let mut turn = Turn::default();
+        let mut busy_poll = BusyPoll::new(self.identity.transport.busy_poll);
         loop {
-            self.begin(&mut turn).await;
+            self.begin(&mut turn, busy_poll).await;
             // Nothing is read from here to the end of the turn: what was taken in is judged by a
             // clock that is sampled after it.
             let now = clock::now();
             let failed = self.take_in(now, &mut turn);
-            self.drain(now);
+            if self.drain(now) {
+                busy_poll.stir(now);
+            }
             if let Some(error) = failed {
                 self.end().await;
                 return Err(error);
@@ -65,11 +67,11 @@ impl<M: StateMachine> EventLoop<M> {
     }
 
     /// Waits for anything to do, and takes it.
-    async fn begin(&mut self, turn: &mut Turn<M::Reply>) {
+    async fn begin(&mut self, turn: &mut Turn<M::Reply>, busy_poll: BusyPoll) {
         let (deadline, now) = (self.deadline(), clock::now());
         if deadline > now {
             self.sources.arm(deadline, now);
-            if !self.look(turn, now).await {
+            if !self.look(turn, busy_poll).await {
                 poll_fn(|cx| self.sources.poll(cx, turn)).await;
             }
         } else {
@@ -87,15 +89,14 @@ impl<M: StateMachine> EventLoop<M> {
 
     /// Looks for something to do for as long as the loop is to stay awake, and takes it. False when
     /// there was nothing.
-    async fn look(&mut self, turn: &mut Turn<M::Reply>, mut now: Instant) -> bool {
-        while self.busy_poll.is_awake(now) {
+    async fn look(&mut self, turn: &mut Turn<M::Reply>, busy_poll: BusyPoll) -> bool {
+        while busy_poll.is_awake(clock::now()) {
             if self.glance(turn).await {
                 return true;
             }
             // Whoever else wants this core goes first: other threads, then other tasks.
             std::thread::yield_now();
             yield_now().await;
-            now = clock::now();
         }
         false
     }
@@ -148,18 +149,18 @@ impl<M: StateMachine> EventLoop<M> {
         failed
     }
 
-    /// Pulls every output and does it.
-    fn drain(&mut self, now: Instant) {
+    /// Pulls every output and does it. Says whether a command went on.
+    fn drain(&mut self, now: Instant) -> bool {
+        let mut is_progress = false;
         let header = self.service.replica().header();
         while let Some(output) = self.service.poll() {
-            if is_progress(&output) {
-                self.busy_poll.stir(now);
-            }
+            is_progress |= busy_poll::is_progress(&output);
             if let Some(upto) = self.host.take(&header, output) {
                 self.tell(now, Event::Persisted { upto });
             }
         }
         self.host.flush();
+        is_progress
     }
 
     fn tell(&mut self, now: Instant, event: Event<'_, Bytes>) {

@@ -16,7 +16,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::accept::accept;
-use crate::busy_poll::BusyPoll;
 use crate::config::{Data, Member, Transport};
 use crate::event_loop::EventLoop;
 use crate::faults::Faults;
@@ -333,18 +332,8 @@ impl Builder {
             orders_in,
         );
         let decoder = Decoder::with_crc(crate::checksum::crc32c, &limits);
-        let busy_poll = BusyPoll::new(self.transport.busy_poll);
-        let event_loop = EventLoop {
-            service,
-            host,
-            sources,
-            identity,
-            decoder,
-            received,
-            tasks,
-            ends_by: None,
-            busy_poll,
-        };
+        let event_loop =
+            EventLoop { service, host, sources, identity, decoder, received, tasks, ends_by: None };
         tokio::spawn(async move {
             let outcome = event_loop.run().await;
             end.send_replace(Some(outcome));
