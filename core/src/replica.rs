@@ -153,6 +153,13 @@ impl<D: Decree> Replica<D> {
         outcome
     }
 
+    /// [`Event::Applied`], at the time told last.
+    pub(crate) fn note_applied(&mut self, end: Slot) {
+        self.on_applied(end);
+        self.run_timers();
+        self.check_invariants();
+    }
+
     /// The next action that is due; `None` when the host may wait for the next event or
     /// [`deadline`](Self::deadline). Each action may be carried out the moment it is polled.
     pub fn poll(&mut self) -> Option<Action<'_, D>> {

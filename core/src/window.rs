@@ -120,6 +120,9 @@ impl<D: Decree> Window<D> {
         if from >= end || from < self.base || end > self.end {
             return from;
         }
+        if end == from.next() {
+            return end;
+        }
         let start = self.place(from);
         let count = ((end - from) as usize).min(limit.slots).min(self.capacity() - start);
         let mut fitting = 1;

@@ -40,6 +40,11 @@ impl<D: Decree> Replica<D> {
         found
     }
 
+    /// Whether nothing can be due: no sign is raised.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.signs.is_empty()
+    }
+
     /// Moves whenever a promise, a leadership or the state of the log has changed.
     pub(crate) const fn changes(&self) -> u64 {
         self.signs.changes()

@@ -51,7 +51,6 @@ impl<D: Decree> Replica<D> {
             self.signs.raise(Sign::Leader);
         }
         self.signs.raise(Sign::Deliver);
-        self.signs.raise_if(self.phase2.ballot().is_some(), Sign::Accept);
         self.keep_back_notice();
         self.signs.raise_if(self.phase1.ballot().is_some(), Sign::Prepare);
         self.signs.raise_if(self.acceptor.report.is_some(), Sign::Part);

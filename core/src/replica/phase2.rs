@@ -195,10 +195,20 @@ impl<D: Decree> Replica<D> {
 
     /// More is decided: the next accept brings the news, or a notice in a while.
     pub(super) fn keep_back_notice(&mut self) {
+        if self.phase2.ballot.is_none() {
+            return;
+        }
         let notice = self.config.timeouts.notice;
-        if !notice.is_zero() && self.phase2.ballot.is_some() && self.phase2.tell_at.is_none() {
+        if !notice.is_zero() && self.phase2.tell_at.is_none() {
             self.phase2.tell_at = Some(self.now.after(notice));
         }
+        // While it is kept back only those are told for whom somebody waits.
+        let somebody_waits = |member: MemberIndex| {
+            let Progress { told, waits_for, .. } = self.peers[member.place()].progress;
+            waits_for > told
+        };
+        let is_due = self.phase2.tell_at.is_none() || self.others().any(somebody_waits);
+        self.signs.raise_if(is_due, Sign::Accept);
     }
 
     /// What was kept back is told to whoever is heard; the others are told once they are.

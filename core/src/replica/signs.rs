@@ -72,6 +72,10 @@ impl Signs {
         self.raised &= self.raised.wrapping_sub(1);
     }
 
+    pub(super) const fn is_empty(self) -> bool {
+        self.raised == 0
+    }
+
     pub(super) const fn changes(self) -> u64 {
         self.changes
     }

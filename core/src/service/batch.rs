@@ -118,26 +118,28 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Checks all of `bytes`.
-    pub(super) fn open(bytes: &Bytes) -> Result<(Head, Self), Malformed> {
-        let mut fields = Fields::of(bytes, 0)?;
-        let (head, segments) = read_head(&mut fields)?;
+    pub(super) fn open(bytes: Bytes) -> Result<(Head, Self), Malformed> {
+        let (head, mut rest) = bytes.split_first_chunk().ok_or(FieldError::Short)?;
+        let (head, segments) = read_head(head)?;
         for _ in 0..segments {
-            let (_, base, count, len) = read_segment_head(&mut fields)?;
-            let requests = fields.rest().get(..len as usize).ok_or(FieldError::Short)?;
+            let (segment, behind) = rest.split_first_chunk().ok_or(FieldError::Short)?;
+            let Segment { origin: _, base, count, len } = read_segment_head(segment);
+            let (requests, behind) = behind.split_at_checked(len).ok_or(FieldError::Short)?;
             check_requests(requests, base, count)?;
-            fields.skip(len)?;
+            rest = behind;
         }
-        fields.finish()?;
-        let batch = Self { bytes: bytes.clone(), at: DECREE_HEAD_BYTES, base: 0, left: 0 };
-        Ok((head, batch))
+        if !rest.is_empty() {
+            return Err(FieldError::Excess(rest.len()).into());
+        }
+        Ok((head, Self { bytes, at: DECREE_HEAD_BYTES, base: 0, left: 0 }))
     }
 
     /// Goes on to the next segment, and tells whose requests it holds; `None` at the end. What was
     /// checked in `open` cannot fail here.
     pub(super) fn next_segment(&mut self) -> Option<Origin> {
-        let mut fields = Fields::of(&self.bytes, self.at).ok()?;
+        let head = self.bytes.get(self.at..)?.first_chunk()?;
         let origin;
-        (origin, self.base, self.left, _) = read_segment_head(&mut fields).ok()?;
+        Segment { origin, base: self.base, count: self.left, len: _ } = read_segment_head(head);
         self.at += SEGMENT_HEAD_BYTES;
         Some(origin)
     }
@@ -209,7 +211,6 @@ pub(super) struct Writer<'a> {
     /// Where the part begins whose counts are still to be filled in.
     part_at: usize,
     segments: u16,
-    count: u32,
     base: u64,
 }
 
@@ -222,7 +223,7 @@ impl<'a> Writer<'a> {
         out.put_u32_le(0);
         put_ballot(head.ballot, out);
         put_slot(head.previous.unwrap_or_default(), out);
-        Self { out, part_at: 0, segments: 0, count: 0, base: 0 }
+        Self { out, part_at: 0, segments: 0, base: 0 }
     }
 
     /// A run; `out` is empty.
@@ -232,12 +233,12 @@ impl<'a> Writer<'a> {
         out.put_u16_le(0);
         out.put_u32_le(0);
         out.put_u64_le(base);
-        Self { out, part_at: 0, segments: 0, count: 0, base }
+        Self { out, part_at: 0, segments: 0, base }
     }
 
     /// Begins a segment; [`Writer::request`] adds to it until [`Writer::end_segment`].
     pub(super) fn segment(&mut self, origin: Origin, base: u64) {
-        (self.part_at, self.base, self.count) = (self.out.len(), base, 0);
+        (self.part_at, self.base) = (self.out.len(), base);
         self.segments += 1;
         self.out.put_u64_le(origin.node.0);
         self.out.put_u64_le(origin.incarnation.0);
@@ -247,34 +248,35 @@ impl<'a> Writer<'a> {
         self.out.put_u32_le(0);
     }
 
+    #[inline(always)]
     pub(super) fn request(&mut self, number: u64, body: &[u8]) {
-        self.count += 1;
         let offset = narrow((number - self.base) as usize);
         self.out.put_u64_le(u64::from(offset) | u64::from(narrow(body.len())) << 32);
         self.out.put_slice(body);
     }
 
-    pub(super) fn end_segment(&mut self) {
+    /// Ends the segment, which holds `count` requests.
+    pub(super) fn end_segment(&mut self, count: usize) {
         let len = self.out.len() - self.part_at - SEGMENT_HEAD_BYTES;
         let counts = self.part_at + 32;
-        self.out[counts..counts + 4].copy_from_slice(&self.count.to_le_bytes());
+        self.out[counts..counts + 4].copy_from_slice(&narrow(count).to_le_bytes());
         self.out[counts + 4..counts + 8].copy_from_slice(&narrow(len).to_le_bytes());
     }
 
     /// A whole segment out of a run.
     pub(super) fn copy_of(&mut self, origin: Origin, run: &Run) {
         self.segment(origin, run.base);
-        self.count = run.count;
         self.out.put_slice(&run.requests);
-        self.end_segment();
+        self.end_segment(run.count as usize);
     }
 
     pub(super) fn end_decree(self) {
         self.out[2..4].copy_from_slice(&self.segments.to_le_bytes());
     }
 
-    pub(super) fn end_run(self) {
-        self.out[4..8].copy_from_slice(&self.count.to_le_bytes());
+    /// Ends the run, which holds `count` requests.
+    pub(super) fn end_run(self, count: usize) {
+        self.out[4..8].copy_from_slice(&narrow(count).to_le_bytes());
     }
 }
 
@@ -285,27 +287,57 @@ fn read_version(fields: &mut Fields<'_>) -> Result<(), Malformed> {
     }
 }
 
-fn read_head(fields: &mut Fields<'_>) -> Result<(Head, u16), Malformed> {
-    read_version(fields)?;
-    let opens = fields.flag()?;
-    let segments = fields.u16()?;
-    if fields.u32()? != 0 {
+fn read_head(head: &[u8; DECREE_HEAD_BYTES]) -> Result<(Head, u16), Malformed> {
+    let [version, flags, low, high, ..] = head;
+    if *version != VERSION {
+        return Err(Malformed::Version(*version));
+    }
+    if *flags > 1 {
+        return Err(FieldError::Flags(*flags).into());
+    }
+    if word(head, 0) >> 32 != 0 {
         return Err(FieldError::Reserved.into());
     }
-    let (ballot, previous) = (fields.ballot()?, fields.slot()?);
+    let ballot = Ballot { round: word(head, 8), node: NodeId(word(head, 16)) };
+    if ballot.round >= Ballot::ROUND_LIMIT {
+        return Err(FieldError::Round(ballot.round).into());
+    }
+    let (opens, previous) = (*flags == 1, Slot(word(head, 24)));
+    if previous >= Slot::LIMIT {
+        return Err(FieldError::Slot(previous.0).into());
+    }
     if opens && previous != Slot::ZERO {
         return Err(FieldError::Redundant.into());
     }
-    Ok((Head { ballot, previous: (!opens).then_some(previous) }, segments))
+    let head = Head { ballot, previous: (!opens).then_some(previous) };
+    Ok((head, u16::from_le_bytes([*low, *high])))
 }
 
-fn read_segment_head(fields: &mut Fields<'_>) -> Result<(Origin, u64, u32, u32), FieldError> {
+/// The head of a segment.
+struct Segment {
+    origin: Origin,
+    base: u64,
+    count: u32,
+    len: usize,
+}
+
+#[inline(always)]
+fn read_segment_head(head: &[u8; SEGMENT_HEAD_BYTES]) -> Segment {
     let origin = Origin {
-        node: NodeId(fields.u64()?),
-        incarnation: Incarnation(fields.u64()?),
-        boot: Boot(fields.u64()?),
+        node: NodeId(word(head, 0)),
+        incarnation: Incarnation(word(head, 8)),
+        boot: Boot(word(head, 16)),
     };
-    Ok((origin, fields.u64()?, fields.u32()?, fields.u32()?))
+    let (base, counts) = (word(head, 24), word(head, 32));
+    Segment { origin, base, count: counts as u32, len: (counts >> 32) as usize }
+}
+
+/// Eight bytes of a head; `at` is within it.
+#[inline(always)]
+fn word<const N: usize>(head: &[u8; N], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&head[at..at + 8]);
+    u64::from_le_bytes(word)
 }
 
 /// The number of a request minus the base, the length of its body, and what follows.

@@ -17,7 +17,7 @@ fn run(exclusive: bool, requests: &[(u64, &[u8])]) -> Bytes {
     for (number, body) in requests {
         writer.request(*number, body);
     }
-    writer.end_run();
+    writer.end_run(requests.len());
     out.freeze()
 }
 
@@ -28,7 +28,7 @@ fn decree() -> Bytes {
     writer.segment(ORIGIN, 7);
     writer.request(7, b"abc");
     writer.request(9, b"");
-    writer.end_segment();
+    writer.end_segment(2);
     writer.copy_of(OTHER, &forwarded);
     writer.end_decree();
     out.freeze()
@@ -51,7 +51,7 @@ fn with(bytes: &Bytes, at: usize, value: u8) -> Bytes {
 
 #[test]
 fn a_decree_comes_back_as_it_was_made() {
-    let (found, batch) = Batch::open(&decree()).expect("a sound decree");
+    let (found, batch) = Batch::open(decree()).expect("a sound decree");
     assert_eq!(found, head());
     let expected = [
         (ORIGIN, 7, b"abc".to_vec()),
@@ -69,10 +69,10 @@ fn the_decree_that_opens_a_leadership_is_a_head() {
     Writer::decree(&mut out, opening).end_decree();
     let bytes = out.freeze();
     assert_eq!(bytes.len(), DECREE_HEAD_BYTES);
-    let (found, batch) = Batch::open(&bytes).expect("a sound decree");
+    let (found, batch) = Batch::open(bytes.clone()).expect("a sound decree");
     assert_eq!((found, entries(batch).len()), (opening, 0));
     // It has no predecessor, so it names none.
-    assert_eq!(Batch::open(&with(&bytes, 24, 1)), Err(FieldError::Redundant.into()));
+    assert_eq!(Batch::open(with(&bytes, 24, 1)), Err(FieldError::Redundant.into()));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_run_loses_what_was_taken() {
         let mut writer = Writer::decree(&mut out, head());
         writer.copy_of(ORIGIN, &rest);
         writer.end_decree();
-        let (_, batch) = Batch::open(&out.freeze()).expect("a sound decree");
+        let (_, batch) = Batch::open(out.freeze()).expect("a sound decree");
         let expected = [(ORIGIN, 12, b"bb".to_vec()), (ORIGIN, 13, b"ccc".to_vec())];
         assert_eq!(entries(batch), expected);
     }
@@ -100,7 +100,7 @@ fn each_fault_of_a_decree_is_named() {
     let segment = DECREE_HEAD_BYTES;
     let first = segment + SEGMENT_HEAD_BYTES;
     let second = first + REQUEST_HEAD_BYTES + 3;
-    let open = |bytes: Bytes| Batch::open(&bytes).map(|_| ());
+    let open = |bytes: Bytes| Batch::open(bytes).map(|_| ());
     let field = |error: FieldError| Err(Malformed::Field(error));
     assert_eq!(open(with(&sound, 0, 2)), Err(Malformed::Version(2)));
     assert_eq!(open(with(&sound, 1, 2)), field(FieldError::Flags(2)));
@@ -118,7 +118,7 @@ fn each_fault_of_a_decree_is_named() {
     assert_eq!(open(with(&sound, 2, 1)), field(FieldError::Excess(59)));
     assert_eq!(open(with(&sound, 2, 3)), field(FieldError::Short));
     for len in 0..sound.len() {
-        assert!(Batch::open(&sound.slice(..len)).is_err(), "the first {len} bytes are no decree");
+        assert!(Batch::open(sound.slice(..len)).is_err(), "the first {len} bytes are no decree");
     }
 }
 
@@ -152,7 +152,7 @@ fn no_changed_byte_panics() {
     let sound = decree();
     for at in 0..sound.len() {
         for value in 0..=u8::MAX {
-            if let Ok((_, batch)) = Batch::open(&with(&sound, at, value)) {
+            if let Ok((_, batch)) = Batch::open(with(&sound, at, value)) {
                 assert!(entries(batch).len() <= 4);
             }
         }

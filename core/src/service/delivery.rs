@@ -1,6 +1,7 @@
 //! Chosen decrees on their way into the state machine.
 
 use alloc::vec::Vec;
+use core::mem;
 
 use bytes::Bytes;
 
@@ -113,44 +114,55 @@ impl Delivery {
         self.busy = true;
     }
 
+    /// Whether nothing is at hand, and nothing is being read back: there is room for more.
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.busy && self.reading.is_none()
+    }
+
     /// Whether nothing is at hand to be applied.
     pub(super) fn is_idle(&self) -> bool {
         !self.busy
     }
 
-    /// Whether a decree is open.
-    pub(super) fn is_amid_decree(&self) -> bool {
-        self.open.is_some()
+    /// The decree that is open.
+    pub(super) fn open_at(&self) -> Option<At> {
+        self.open.as_ref().map(|(at, _)| *at)
     }
 
-    /// Does one thing: opens a decree, or applies and finishes the one that is open. The replies to
-    /// requests of `own` go to `answer`.
-    pub(super) fn step<M: StateMachine>(
+    /// Applies the decree that is open, and finishes it. The replies to requests of `own` go to
+    /// `answer`.
+    #[inline(always)]
+    pub(super) fn apply_open<M: StateMachine>(
         &mut self,
         machine: &mut M,
         own: Origin,
-        mut answer: impl FnMut(u64, At, M::Reply),
-    ) -> Step {
-        if let Some((at, batch)) = &mut self.open {
-            let at = *at;
-            while let Some(origin) = batch.next_segment() {
-                let numbers = &mut self.numbers;
-                let is_own = origin == own;
+        mut answer: impl FnMut(u64, M::Reply),
+    ) {
+        let Some((at, mut batch)) = self.open.take() else { return };
+        while let Some(origin) = batch.next_segment() {
+            let numbers = &mut self.numbers;
+            if origin == own {
                 batch.drain_segment(|number, body| {
                     let reply = machine.apply(at, body);
                     note(numbers, origin, number);
-                    if is_own {
-                        answer(number, at, reply);
-                    }
+                    answer(number, reply);
+                });
+            } else {
+                batch.drain_segment(|number, body| {
+                    machine.apply(at, body);
+                    note(numbers, origin, number);
                 });
             }
-            machine.after_decree(at);
-            self.open = None;
-            self.finish_slot();
         }
-        while let Some(proposal) = self.run.get(self.place) {
+        machine.after_decree(at);
+        self.finish_slot();
+    }
+
+    /// Opens the next decree that has an effect.
+    pub(super) fn open_next<M: StateMachine>(&mut self, machine: &mut M) -> Step {
+        while let Some(proposal) = self.run.get_mut(self.place) {
             let slot = proposal.slot;
-            match &proposal.decree {
+            match mem::take(&mut proposal.decree) {
                 Kind::Noop => self.finish_slot(),
                 Kind::App(bytes) => match Batch::open(bytes) {
                     Ok((head, batch)) if self.has_effect(head) => {
@@ -228,11 +240,6 @@ impl Delivery {
             self.reading = Some(reading);
             self.take(&chosen[..count]);
         }
-    }
-
-    /// Whether more chosen decrees may be taken.
-    pub(super) fn is_ready(&self) -> bool {
-        !self.busy && self.reading.is_none()
     }
 
     /// Everything below is applied.

@@ -40,7 +40,7 @@ fn decree(ballot: Ballot, previous: Option<u64>, requests: &[(u64, &str)]) -> Ki
     if let Some((first, _)) = requests.first() {
         writer.segment(ORIGIN, *first);
         requests.iter().for_each(|(number, text)| writer.request(*number, text.as_bytes()));
-        writer.end_segment();
+        writer.end_segment(requests.len());
     }
     writer.end_decree();
     Kind::App(out.freeze())
@@ -52,11 +52,17 @@ fn chosen(first: u64, decrees: Vec<Kind<Bytes>>) -> Vec<Proposal<Bytes>> {
     slots.zip(decrees).map(|(slot, decree)| Proposal { slot, ballot: B3, decree }).collect()
 }
 
+/// Applies the decree that is open, and opens the next.
+fn step(delivery: &mut Delivery, machine: &mut Text) -> Step {
+    delivery.apply_open(machine, ORIGIN, |_, _| {});
+    delivery.open_next(machine)
+}
+
 /// Applies everything at hand; how many decrees were void or malformed.
 fn run(delivery: &mut Delivery, machine: &mut Text) -> (usize, usize) {
     let (mut void, mut malformed) = (0, 0);
     while !delivery.is_idle() {
-        match delivery.step(machine, ORIGIN, |_, _, _| {}) {
+        match step(delivery, machine) {
             Step::Void => void += 1,
             Step::Malformed => malformed += 1,
             Step::Idle | Step::Reached(_) | Step::Opened(_) => {}
@@ -154,10 +160,8 @@ fn own_requests_are_answered_in_order_and_the_end_is_told_once() {
         let at = At { slot: Slot(0), ballot: B1 };
         let mut answers = Vec::new();
         let mut step = || {
-            delivery.step(&mut machine, own, |number, found, reply| {
-                assert_eq!(found, at);
-                answers.push((number, reply));
-            })
+            delivery.apply_open(&mut machine, own, |number, reply| answers.push((number, reply)));
+            delivery.open_next(&mut machine)
         };
         assert!(matches!(step(), Step::Opened(found) if found == at));
         assert!(matches!(step(), Step::Reached(Slot(1))));
@@ -173,7 +177,7 @@ fn what_the_state_machine_holds_is_not_applied_again() {
     let last = At { slot: Slot(3), ballot: B2 };
     let (mut delivery, mut machine) = (Delivery::new(Some(last)), Text::default());
     delivery.take(&chosen(2, vec![decree(B2, None, &[]), decree(B2, Some(2), &[(1, "x")])]));
-    assert!(matches!(delivery.step(&mut machine, ORIGIN, |_, _, _| {}), Step::Reached(Slot(4))));
+    assert!(matches!(step(&mut delivery, &mut machine), Step::Reached(Slot(4))));
     let decrees = vec![decree(B1, Some(1), &[(1, "y")]), decree(B2, Some(3), &[(2, "b")])];
     delivery.take(&chosen(4, decrees));
     assert_eq!(run(&mut delivery, &mut machine), (1, 0));
@@ -186,20 +190,20 @@ fn what_is_read_back_comes_in_parts_and_is_told_at_the_end() {
     delivery.read_back(Slot(0), Slot(3));
     assert_eq!(delivery.pop_question(), Some((Slot(0), Slot(3))));
     assert_eq!(delivery.pop_question(), None, "one question at a time");
-    assert!(!delivery.is_ready());
+    assert!(!delivery.is_at_rest());
     let all = chosen(0, vec![decree(B1, None, &[]), Kind::Noop, Kind::Noop, Kind::Noop]);
     delivery.take_answer(&[]);
     delivery.take_answer(&all[1..]);
     assert!(delivery.is_idle(), "the first slot asked for is not in it");
     delivery.take_answer(&all[..1]);
     assert_eq!(delivery.pop_question(), None, "first what is at hand");
-    assert!(matches!(delivery.step(&mut machine, ORIGIN, |_, _, _| {}), Step::Opened(_)));
-    assert!(matches!(delivery.step(&mut machine, ORIGIN, |_, _, _| {}), Step::Idle));
+    assert!(matches!(step(&mut delivery, &mut machine), Step::Opened(_)));
+    assert!(matches!(step(&mut delivery, &mut machine), Step::Idle));
     assert_eq!(delivery.pop_question(), Some((Slot(1), Slot(3))));
     delivery.take_answer(&all[1..]);
     assert!(
-        matches!(delivery.step(&mut machine, ORIGIN, |_, _, _| {}), Step::Reached(Slot(3))),
+        matches!(step(&mut delivery, &mut machine), Step::Reached(Slot(3))),
         "no more than asked"
     );
-    assert!(delivery.is_ready());
+    assert!(delivery.is_at_rest());
 }

@@ -77,6 +77,11 @@ impl<M: StateMachine> Service<M> {
         Some((NodeSet::of(member), ServiceMessage::Forward { ballot, number, after, requests }))
     }
 
+    /// Whether something may be in doubt at a leader elsewhere, who is then to be asked at times.
+    pub(super) fn may_ask(&self) -> bool {
+        self.stance.leads.is_none() && self.pending.in_doubt().requests > 0
+    }
+
     /// When to ask the leader what it took; `None` when nothing that it was offered is in doubt.
     pub(super) fn ask_at(&self) -> Option<Instant> {
         let (ballot, _) = self.forwards_to()?;
@@ -116,12 +121,14 @@ impl<M: StateMachine> Service<M> {
         // A decree has larger heads than a run, so this is room enough.
         let requests = self.chunks.write(share.bytes, |out| {
             let mut writer = Writer::run(out, alone, first);
+            let mut count = 0;
             for number in first..end {
                 if let Some(entry) = pending.entry(number) {
                     writer.request(number, entry.body());
+                    count += 1;
                 }
             }
-            writer.end_run();
+            writer.end_run(count);
         });
         self.pending.mark_sent(end, ballot);
         self.line.last = end - 1;

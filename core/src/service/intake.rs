@@ -126,6 +126,11 @@ impl Intake {
         most.max(first).min(all)
     }
 
+    /// Whether nothing waits to be proposed, and nobody is to be told anything.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.runs.is_empty() && !self.owes
+    }
+
     /// Whether nothing waits to be proposed.
     pub(super) fn is_empty(&self) -> bool {
         self.runs.is_empty()
@@ -187,7 +192,7 @@ mod tests {
             let mut out = BytesMut::new();
             let mut writer = Writer::run(&mut out, false, *first);
             requests.iter().for_each(|request| writer.request(*request, b"x"));
-            writer.end_run();
+            writer.end_run(requests.len());
             Run::read(&out.freeze()).expect("a sound run")
         });
         Forward { number, after, run }

@@ -35,16 +35,21 @@ impl<M: StateMachine> Service<M> {
         }
     }
 
+    /// Whether this replica leads in a ballot in which it has proposed nothing yet.
+    pub(super) fn must_open(&self) -> bool {
+        let opens = |ballot| self.tail.is_none_or(|tail| tail.ballot != ballot);
+        self.stance.leads.is_some_and(opens)
+    }
+
     /// Proposes decrees while few enough are in flight: what arrives meanwhile piles up and shares
     /// the next one.
     pub(super) fn propose_what_piled_up(&mut self) {
         let Some(ballot) = self.stance.leads else { return };
-        let opens = self.tail.is_none_or(|tail| tail.ballot != ballot);
-        if !opens && !self.pending.has_unsent() && self.intake.is_empty() {
+        if !self.must_open() && !self.pending.has_unsent() && self.intake.is_empty() {
             return;
         }
         while self.replica.room() > 0 && self.undecided() < self.limits.pipeline as u64 {
-            let opens = self.tail.is_none_or(|tail| tail.ballot != ballot);
+            let opens = self.must_open();
             let waits = self.pending.has_unsent() || !self.intake.is_empty();
             if !(opens || waits) || !self.propose_next(ballot, opens) {
                 return;
@@ -130,22 +135,15 @@ fn write_own(
 ) -> Option<Gathered> {
     let mut with_segment = *share;
     with_segment.begin_segment();
-    let mut is_open = false;
-    let gathered = pending.gather(ballot, |number, body, exclusive| {
-        let may_go = with_segment.add(body.len(), exclusive);
-        if may_go {
-            if !is_open {
-                writer.segment(origin, number);
-                is_open = true;
-            }
-            writer.request(number, body);
-        }
-        may_go
-    });
-    if !is_open {
+    let (first, entry) = pending.peek(pending.sent(), ballot)?;
+    let mut trial = with_segment;
+    if !trial.add(entry.body().len(), entry.exclusive) {
         return None;
     }
-    writer.end_segment();
+    writer.segment(origin, first);
+    let write = |number, body: &[u8]| writer.request(number, body);
+    let gathered = pending.gather(ballot, &mut with_segment, write);
+    writer.end_segment(gathered.load.requests);
     *share = with_segment;
     Some(gathered)
 }

@@ -140,7 +140,7 @@ pub struct Service<M: StateMachine> {
     /// Chosen decrees on their way into the machine.
     delivery: Delivery,
     /// What came of the requests of the decree applied last, and was not polled yet.
-    outcomes: VecDeque<(RequestId, Outcome<M::Reply>)>,
+    outcomes: Outcomes<M::Reply>,
     /// The last decree proposed here.
     tail: Option<At>,
     /// Whether own requests go first into the next decree.
@@ -151,6 +151,26 @@ pub struct Service<M: StateMachine> {
     stance: Stance,
     chunks: Chunks,
     counters: Counters,
+}
+
+/// The replies of one decree.
+struct Outcomes<R> {
+    at: At,
+    /// By the number of the request.
+    replies: VecDeque<(u64, R)>,
+}
+
+impl<R> Outcomes<R> {
+    fn new() -> Self {
+        Self { at: At { slot: Slot::ZERO, ballot: Ballot::ZERO }, replies: VecDeque::new() }
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<(RequestId, Outcome<R>)> {
+        let (number, reply) = self.replies.pop_front()?;
+        let At { slot, ballot } = self.at;
+        Some((RequestId(number), Outcome::Applied { reply, slot, ballot }))
+    }
 }
 
 impl<M: StateMachine> fmt::Debug for Service<M> {
@@ -209,7 +229,7 @@ impl<M: StateMachine> Service<M> {
             intake: Intake::new(limits),
             line: Line::default(),
             delivery: Delivery::new(last),
-            outcomes: VecDeque::new(),
+            outcomes: Outcomes::new(),
             tail: None,
             own_first: true,
             restless: true,
@@ -283,10 +303,24 @@ impl<M: StateMachine> Service<M> {
     #[inline]
     pub fn poll(&mut self) -> Option<Output<'_, M::Reply>> {
         // While replies wait nothing else is looked at: it would cost more than most requests.
-        match self.outcomes.pop_front() {
+        match self.outcomes.pop() {
             Some((id, outcome)) => Some(Output::Outcome { id, outcome }),
+            None if self.is_at_rest() => None,
             None => self.poll_further(),
         }
+    }
+
+    /// Whether a few looks tell that nothing is to be done. Most turns end so.
+    fn is_at_rest(&mut self) -> bool {
+        let is_at_rest = self.replica.is_quiet()
+            && self.delivery.is_at_rest()
+            && self.pending.is_at_rest()
+            && self.intake.is_at_rest()
+            && !self.must_open()
+            && !self.may_ask()
+            && !self.must_settle();
+        ensures!(C4NothingForgotten, is_at_rest => self.poll_further().is_none());
+        is_at_rest
     }
 
     /// The next thing to do when no reply waits.
@@ -311,7 +345,7 @@ impl<M: StateMachine> Service<M> {
                 return Some(Output::Outcome { id, outcome });
             }
             match self.replica.due() {
-                Some(due @ Due::Deliver(..)) if self.delivery.is_ready() => {
+                Some(due @ Due::Deliver(..)) if self.delivery.is_at_rest() => {
                     self.take_delivery(due);
                     continue;
                 }
@@ -326,7 +360,7 @@ impl<M: StateMachine> Service<M> {
                 return None;
             }
             self.finish_decree();
-            if let Some((id, outcome)) = self.outcomes.pop_front() {
+            if let Some((id, outcome)) = self.outcomes.pop() {
                 return Some(Output::Outcome { id, outcome });
             }
         }
@@ -474,40 +508,47 @@ impl<M: StateMachine> Service<M> {
         }
     }
 
-    /// Applies the decree at hand, if there is one.
+    /// Applies the decrees at hand, up to the first one that somebody here waits for.
     fn finish_decree(&mut self) {
         loop {
-            self.step();
-            if !self.delivery.is_amid_decree() {
+            if let Some(at) = self.delivery.open_at() {
+                self.apply(at);
+            }
+            self.open_next();
+            if self.delivery.open_at().is_none() || !self.outcomes.replies.is_empty() {
                 return;
             }
         }
     }
 
-    /// Does one step of applying what is at hand.
-    fn step(&mut self) {
+    /// Applies the decree that is open.
+    fn apply(&mut self, at: At) {
         let Self { delivery, machine, pending, outcomes, origin, .. } = self;
-        let before = outcomes.len();
-        let step = delivery.step(machine, *origin, |number, at, reply| {
-            if pending.applied(number, at.ballot) {
-                let At { slot, ballot } = at;
-                let outcome = Outcome::Applied { reply, slot, ballot };
-                outcomes.push_back((RequestId(number), outcome));
+        let before = outcomes.replies.len();
+        outcomes.at = at;
+        let mut settling = pending.settle(at.ballot);
+        delivery.apply_open(machine, *origin, |number, reply| {
+            if settling.take(number) {
+                outcomes.replies.push_back((number, reply));
             }
         });
-        let answered = outcomes.len() - before;
+        settling.end();
+        let answered = outcomes.replies.len() - before;
         if answered > 0 {
             self.counters.applied += answered as u64;
             self.put_off_asking();
         }
-        match step {
+    }
+
+    /// Opens the next decree at hand.
+    fn open_next(&mut self) {
+        match self.delivery.open_next(&mut self.machine) {
             Step::Idle => {}
             Step::Reached(end) => {
-                let verdict = self.replica.handle(self.now, Event::Applied { end });
-                debug_assert!(verdict.is_ok(), "only messages can misbehave");
+                self.replica.note_applied(end);
             }
             Step::Opened(at) => {
-                if at.ballot > self.pending.ballot() {
+                if at.ballot > self.pending.ballot() && self.pending.in_doubt().requests > 0 {
                     self.restless = true;
                     // What was offered to earlier leaderships and is not applied never will be.
                     self.counters.offered_again += self.pending.offer_again() as u64;

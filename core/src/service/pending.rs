@@ -7,6 +7,7 @@ use core::mem;
 use bytes::Bytes;
 
 use super::batch::{REQUEST_HEAD_BYTES, SEGMENT_HEAD_BYTES};
+use super::share::Share;
 use super::{Request, RequestId, ServiceLimits, Why};
 use crate::contracts::{ensures, invariant, requires};
 use crate::time::nanos;
@@ -83,10 +84,68 @@ pub(super) enum Ended {
 pub(super) struct Entry {
     /// `None` once the request has its outcome.
     body: Option<Bytes>,
+    /// It is exclusive or conditional: most requests are neither, and these need no second look.
+    is_special: bool,
     pub(super) exclusive: bool,
     /// The ballot that it is conditional on; zero for none.
     only_in: Ballot,
     deadline: Instant,
+}
+
+/// Requests that are being applied. What they weigh is taken off the queue at the end, at once.
+pub(super) struct Settling<'a> {
+    pending: &'a mut Pending,
+    ballot: Ballot,
+    /// Everything below has its outcome.
+    reached: u64,
+    /// The request taken last, 0 for none.
+    last: u64,
+    load: Load,
+    /// What nobody was offered, so that it should not have been applied.
+    strays: Load,
+}
+
+#[cold]
+#[inline(never)]
+fn one_more(mut load: Load, bytes: usize) -> Load {
+    load.add(bytes);
+    load
+}
+
+impl Settling<'_> {
+    /// Request `number` was applied. Whether its caller still waits for that.
+    #[inline(always)]
+    pub(super) fn take(&mut self, number: u64) -> bool {
+        let Pending { oldest, next, offered, ballot, .. } = *self.pending;
+        if number.wrapping_sub(oldest) >= next - oldest {
+            return false;
+        }
+        let Some(body) = self.pending.at(number).body.take() else { return false };
+        invariant!(A3OriginOrder, number < offered);
+        invariant!(A3OriginOrder, ballot == self.ballot);
+        self.load.add(body.len());
+        if number >= offered {
+            self.strays = one_more(self.strays, body.len());
+        }
+        if number == self.reached {
+            self.reached = number + 1;
+        }
+        self.last = number;
+        true
+    }
+
+    /// All of the decree is applied.
+    pub(super) fn end(self) {
+        let Self { pending, ballot: _, reached, last, load, strays } = self;
+        pending.live.remove_all(load);
+        pending.in_doubt.add_all(strays);
+        pending.in_doubt.remove_all(load);
+        pending.oldest = reached;
+        pending.forget_dead();
+        // The leader takes the requests of an origin in order, and each leadership gets a prefix
+        // of its decrees applied: whoever is still in doubt comes later.
+        ensures!(A3OriginOrder, pending.oldest > last);
+    }
 }
 
 impl Entry {
@@ -107,9 +166,18 @@ impl Load {
         self.bytes += bytes;
     }
 
+    const fn add_all(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+    }
+
     fn remove(&mut self, bytes: usize) {
-        self.requests -= 1;
-        self.bytes -= bytes;
+        self.remove_all(Self { requests: 1, bytes });
+    }
+
+    fn remove_all(&mut self, other: Self) {
+        self.requests -= other.requests;
+        self.bytes -= other.bytes;
     }
 
     /// Whether one node may have so much at the leader.
@@ -158,7 +226,8 @@ impl Pending {
         // No leadership has the zero ballot, so whoever asks for it asks in vain.
         let only_in = only_in
             .map_or(Ballot::ZERO, |wanted| if wanted == Ballot::ZERO { NEVER_LED } else { wanted });
-        *self.at(number) = Entry { body: Some(body), exclusive, only_in, deadline };
+        let is_special = exclusive || only_in != Ballot::ZERO;
+        *self.at(number) = Entry { body: Some(body), is_special, exclusive, only_in, deadline };
         self.live.add(bytes);
         self.next += 1;
         self.check_invariants();
@@ -207,42 +276,53 @@ impl Pending {
         self.sent < self.next
     }
 
+    /// Whether nothing waits to be sent or told. What is in doubt at a leader elsewhere is to be
+    /// asked for after a while.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.sent == self.next && self.ended.is_empty()
+    }
+
     /// Whether number `number` was offered before.
     pub(super) fn is_in_doubt(&self, number: u64) -> bool {
         number < self.offered
     }
 
-    /// Collects what the next decree may take in `ballot`: whatever `add` agrees to, given number,
-    /// body and whether it is exclusive. Requests that are conditional on another ballot are
-    /// refused on the way.
+    /// Collects what the next decree may take in `ballot`: whatever there is a `share` for goes to
+    /// `write`, with its number. Requests that are conditional on another ballot are refused on the
+    /// way.
     #[inline]
     pub(super) fn gather(
         &mut self,
         ballot: Ballot,
-        mut add: impl FnMut(u64, &[u8], bool) -> bool,
+        share: &mut Share,
+        mut write: impl FnMut(u64, &[u8]),
     ) -> Gathered {
-        let mut gathered = Gathered { end: self.sent, load: Load::default() };
-        let (next, mask) = (self.next, self.mask);
-        let mut number = self.sent;
-        while number < next {
-            let entry = &self.entries[(number & mask) as usize];
+        let (mut number, mut end, mut left) = (self.sent, self.sent, *share);
+        while number < self.next {
+            let entry = &self.entries[(number & self.mask) as usize];
             let Some(body) = &entry.body else {
                 number += 1;
                 continue;
             };
-            if entry.only_in != Ballot::ZERO && entry.only_in != ballot {
-                self.end(number, Ended::Refused(Why::OtherBallot(ballot)));
-                self.forget_dead();
-                continue;
+            if entry.is_special || !left.has_room_for(body.len()) {
+                if entry.only_in != Ballot::ZERO && entry.only_in != ballot {
+                    self.end(number, Ended::Refused(Why::OtherBallot(ballot)));
+                    self.forget_dead();
+                    continue;
+                }
+                if !left.add(body.len(), entry.exclusive) {
+                    break;
+                }
+            } else {
+                left.take(body.len());
             }
-            if !add(number, body, entry.exclusive) {
-                break;
-            }
-            gathered.load.add(body.len());
+            write(number, body);
             number += 1;
-            gathered.end = number;
+            end = number;
         }
-        gathered
+        let load = left.load_since(share);
+        *share = left;
+        Gathered { end, load }
     }
 
     /// What a segment with all that waits to be sent takes; up to `most`, unless the first request
@@ -294,19 +374,12 @@ impl Pending {
         self.check_invariants();
     }
 
-    /// A decree with request `number` was applied. Whether its caller still waits for that.
+    /// A decree of `ballot` is being applied: its requests are taken off one by one.
     #[inline]
-    pub(super) fn applied(&mut self, number: u64, ballot: Ballot) -> bool {
-        let (in_doubt, offered_in) = (self.is_in_doubt(number), self.ballot);
-        let waits = self.kill(number);
-        invariant!(A3OriginOrder, waits => in_doubt && offered_in == ballot);
-        if waits {
-            self.forget_dead();
-        }
-        // The leader takes the requests of an origin in order, and each leadership gets a prefix
-        // of its decrees applied: whoever is still in doubt comes later.
-        ensures!(A3OriginOrder, waits => self.oldest > number);
-        waits
+    pub(super) fn settle(&mut self, ballot: Ballot) -> Settling<'_> {
+        let reached = self.oldest;
+        let (load, strays) = (Load::default(), Load::default());
+        Settling { pending: self, ballot, reached, last: 0, load, strays }
     }
 
     /// What is in doubt will not be applied any more: it is queued again. Returns how many.

@@ -33,6 +33,14 @@ fn send(pending: &mut Pending, ballot: Ballot) -> Vec<(u64, Bytes)> {
     sent
 }
 
+/// A decree with one request was applied.
+fn applied(pending: &mut Pending, number: u64, ballot: Ballot) -> bool {
+    let mut settling = pending.settle(ballot);
+    let waits = settling.take(number);
+    settling.end();
+    waits
+}
+
 fn numbers(sent: &[(u64, Bytes)]) -> Vec<u64> {
     sent.iter().map(|(number, _)| *number).collect()
 }
@@ -47,8 +55,8 @@ fn requests_leave_in_the_order_of_their_numbers() {
     assert_eq!(numbers(&send(&mut pending, B1)), [1, 2, 3]);
     assert_eq!(pending.in_doubt(), Load { requests: 3, bytes: 6 });
     for number in 1..=3 {
-        assert!(pending.applied(number, B1));
-        assert!(!pending.applied(number, B1), "A1: one outcome");
+        assert!(applied(&mut pending, number, B1));
+        assert!(!applied(&mut pending, number, B1), "A1: one outcome");
     }
     assert!(pending.is_drained());
     assert_eq!((pending.live(), pending.in_doubt()), (Load::default(), Load::default()));
@@ -87,7 +95,7 @@ fn what_was_lost_is_sent_again_in_the_same_ballot_and_stays_in_doubt() {
     assert!(!pending.may_offer_in(B2));
     assert_eq!(numbers(&send(&mut pending, B1)), [2, 3]);
     assert_eq!(pending.in_doubt().requests, 3);
-    assert!(pending.applied(1, B1));
+    assert!(applied(&mut pending, 1, B1));
     pending.rewind_behind(0);
     assert_eq!(numbers(&send(&mut pending, B1)), [2, 3], "what is applied is not sent again");
 }
@@ -110,8 +118,8 @@ fn a_deadline_refuses_what_is_queued_and_leaves_in_doubt_what_is_sent() {
     assert_eq!(ended(&mut pending), expected);
     assert_eq!(pending.deadline(), Instant(7 * grain));
     // The one that was given up may be applied all the same; nobody is told.
-    assert!(pending.applied(1, B1));
-    assert!(!pending.applied(2, B1));
+    assert!(applied(&mut pending, 1, B1));
+    assert!(!applied(&mut pending, 2, B1));
     assert_eq!(numbers(&send(&mut pending, B1)), [3]);
 }
 
@@ -135,7 +143,7 @@ fn places_are_used_again_when_the_oldest_has_its_outcome() {
     for number in 1..=100 {
         let back = pending.push(Instant(1), request("x")).expect_err("eight are the limit");
         assert_eq!(back, request("x"));
-        assert!(pending.applied(number, B1));
+        assert!(applied(&mut pending, number, B1));
         let id = pending.push(Instant(1), request("y")).expect("there is room");
         assert_eq!(id, RequestId(number + 8));
         assert_eq!(numbers(&send(&mut pending, B1)), [number + 8]);
@@ -151,7 +159,7 @@ fn refusing_what_is_queued_leaves_alone_what_is_sent() {
     pending.refuse_queued(Why::ShuttingDown);
     assert_eq!(ended(&mut pending), [(2, Ended::Refused(Why::ShuttingDown))]);
     assert!(!pending.is_drained());
-    assert!(pending.applied(1, B1));
+    assert!(applied(&mut pending, 1, B1));
     assert!(pending.is_drained());
 }
 
@@ -162,7 +170,7 @@ fn only_numbers_in_the_queue_have_an_entry() {
     assert_eq!(held(&pending), 8, "a full ring holds each place once");
     send(&mut pending, B1);
     for number in 1..=8 {
-        assert!(pending.applied(number, B1));
+        assert!(applied(&mut pending, number, B1));
     }
     pending.push(Instant(1), request("i")).expect("there is room");
     assert_eq!(held(&pending), 1, "places are used again, numbers are not");
@@ -173,9 +181,10 @@ fn only_numbers_in_the_queue_have_an_entry() {
 fn a_full_queue_is_gathered_once_around() {
     let mut pending = queue(&["a", "b", "c", "d", "e", "f", "g", "h"]);
     let mut numbers = Vec::new();
-    let gathered = pending.gather(B1, |number, _, _| {
+    let mut share = Share::new(&ServiceLimits::default());
+    let gathered = pending.gather(B1, &mut share, |number, body| {
+        assert_eq!(body.len(), 1);
         numbers.push(number);
-        true
     });
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!((gathered.end, gathered.load), (9, Load { requests: 8, bytes: 8 }));

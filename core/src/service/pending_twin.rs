@@ -10,13 +10,29 @@ use crate::NodeId;
 
 #[derive(Clone, Copy, Debug, TypeGenerator)]
 enum Op {
-    Push { len: u8, only_in: Option<u8>, patience: u8 },
-    Send { ballot: u8, most: u8 },
-    Rewind { last: u8 },
-    Applied,
-    AppliedAgain { number: u8 },
+    Push {
+        len: u8,
+        only_in: Option<u8>,
+        patience: u8,
+    },
+    Send {
+        ballot: u8,
+        most: u8,
+    },
+    Rewind {
+        last: u8,
+    },
+    /// One decree with so many requests.
+    Applied {
+        most: u8,
+    },
+    AppliedAgain {
+        number: u8,
+    },
     OfferAgain,
-    Wait { steps: u8 },
+    Wait {
+        steps: u8,
+    },
     RefuseQueued,
     GiveUp,
 }
@@ -144,13 +160,8 @@ fn send(pending: &mut Pending, twin: &mut Twin, ballot: Ballot, most: usize) {
         return;
     }
     let mut taken = Vec::new();
-    let gathered = pending.gather(ballot, |number, _, _| {
-        let may_go = taken.len() < most;
-        if may_go {
-            taken.push(number);
-        }
-        may_go
-    });
+    let limits = ServiceLimits { batch_requests_max: most, ..ServiceLimits::default() };
+    let gathered = pending.gather(ballot, &mut Share::new(&limits), |number, _| taken.push(number));
     let sent = twin.send(ballot, most);
     assert_eq!(taken, sent);
     assert_eq!(gathered.load.requests, sent.len());
@@ -175,18 +186,23 @@ fn apply(op: Op, pending: &mut Pending, twin: &mut Twin) {
                 }
             }
         }
-        Op::Applied => {
-            let in_doubt = |known: &Known| matches!(known.state, State::InDoubt { .. });
-            if let Some(first) = twin.requests.iter().position(in_doubt) {
-                twin.requests[first].state = State::Over;
-                let ballot = twin.ballot;
-                assert!(pending.applied(first as u64 + 1, ballot), "its caller waits");
+        Op::Applied { most } => {
+            let mut settling = pending.settle(twin.ballot);
+            let in_doubt = |known: &&mut Known| matches!(known.state, State::InDoubt { .. });
+            let numbered = (1..).zip(&mut twin.requests).filter(|(_, known)| in_doubt(known));
+            for (number, known) in numbered.take(usize::from(most % 4)) {
+                known.state = State::Over;
+                assert!(settling.take(number), "its caller waits");
+                assert!(!settling.take(number), "once");
             }
+            settling.end();
         }
         Op::AppliedAgain { number } => {
             let known = twin.requests.get(usize::from(number).wrapping_sub(1));
             if known.is_none_or(|known| known.state == State::Over) {
-                assert!(!pending.applied(number.into(), twin.ballot), "nobody waits for it");
+                let mut settling = pending.settle(twin.ballot);
+                assert!(!settling.take(number.into()), "nobody waits for it");
+                settling.end();
             }
         }
         Op::OfferAgain => {

@@ -2,6 +2,7 @@
 
 use super::ServiceLimits;
 use super::batch::{DECREE_HEAD_BYTES, REQUEST_HEAD_BYTES, SEGMENT_HEAD_BYTES};
+use super::pending::Load;
 
 /// What was chosen so far for one decree, and how much it may become.
 #[derive(Clone, Copy, Debug)]
@@ -9,7 +10,7 @@ pub(super) struct Share {
     requests: usize,
     /// The size of the decree, all heads included.
     pub(super) bytes: usize,
-    /// An exclusive request is in it: nothing else may be (A3).
+    /// An exclusive request is in it: nothing else may be (A3), so `requests_max` is 0.
     alone: bool,
     requests_max: usize,
     bytes_max: usize,
@@ -36,14 +37,39 @@ impl Share {
         self.add_many(1, REQUEST_HEAD_BYTES + body_bytes, exclusive)
     }
 
+    /// Whether a request that is neither the first nor exclusive may be added.
+    #[inline(always)]
+    pub(super) const fn has_room_for(&self, body_bytes: usize) -> bool {
+        self.requests < self.requests_max
+            && self.bytes + REQUEST_HEAD_BYTES + body_bytes <= self.bytes_max
+    }
+
+    /// Adds a request that there is room for.
+    #[inline(always)]
+    pub(super) const fn take(&mut self, body_bytes: usize) {
+        self.requests += 1;
+        self.bytes += REQUEST_HEAD_BYTES + body_bytes;
+    }
+
+    /// What was added since this share was `before`, in requests and bytes of their bodies.
+    pub(super) const fn load_since(&self, before: &Self) -> Load {
+        let requests = self.requests - before.requests;
+        let bytes = self.bytes - before.bytes - requests * REQUEST_HEAD_BYTES;
+        Load { requests, bytes }
+    }
+
     /// Adds requests that take `bytes` together, all or none.
+    #[inline(always)]
     pub(super) const fn add_many(&mut self, count: usize, bytes: usize, exclusive: bool) -> bool {
         let (requests, bytes) = (self.requests + count, self.bytes + bytes);
-        let crowded = exclusive || requests > self.requests_max || bytes > self.bytes_max;
-        if self.alone || (self.requests > 0 && crowded) {
+        let fits = requests <= self.requests_max && bytes <= self.bytes_max && !exclusive;
+        if !fits && self.requests > 0 {
             return false;
         }
-        (self.requests, self.bytes, self.alone) = (requests, bytes, exclusive);
+        (self.requests, self.bytes) = (requests, bytes);
+        if exclusive {
+            (self.alone, self.requests_max) = (true, 0);
+        }
         true
     }
 
@@ -55,7 +81,8 @@ impl Share {
 
     /// The limits of the configuration again.
     pub(super) const fn whole(mut self, limits: &ServiceLimits) -> Self {
-        (self.requests_max, self.bytes_max) = (limits.batch_requests_max, limits.batch_bytes_max);
+        self.requests_max = if self.alone { 0 } else { limits.batch_requests_max };
+        self.bytes_max = limits.batch_bytes_max;
         self
     }
 }

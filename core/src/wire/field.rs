@@ -203,16 +203,6 @@ impl<'a> Fields<'a> {
         Ok(handle)
     }
 
-    /// Goes past the next `len` bytes.
-    pub(crate) fn skip(&mut self, len: u32) -> Result<(), FieldError> {
-        let len = usize::try_from(len).map_err(|_| FieldError::Short)?;
-        if len > self.rest().len() {
-            return Err(FieldError::Short);
-        }
-        self.at += len;
-        Ok(())
-    }
-
     /// Whether everything was read.
     pub(crate) fn finish(&self) -> Result<(), FieldError> {
         match self.rest().len() {
