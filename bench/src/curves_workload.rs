@@ -12,7 +12,7 @@ use crate::alloc;
 use crate::args::Args;
 use crate::core::client::Client;
 use crate::core::synod::Synod;
-use crate::core::{check, run};
+use crate::core::{Cluster, check};
 use crate::curves::{Curve, Figures, Point, Setting, panels, read, table};
 use crate::loopback;
 use crate::measure::{Spread, thread_time};
@@ -203,14 +203,14 @@ fn on_one_thread(setting: &Setting, length: Duration, codec: bool) -> Sample {
     // Whole windows, and so many that the last one, which runs dry, is nothing.
     let piece = (16 * window).max(1024);
     let start = Instant::now();
-    run(&mut cluster, &mut client, course.before, window);
+    cluster.run(&mut client, course.before, window);
     while start.elapsed() < course.warm {
-        run(&mut cluster, &mut client, piece, window);
+        cluster.run(&mut client, piece, window);
     }
     let (before, start) = (client.submitted(), Instant::now());
     let (allocations, cpu) = (alloc::of_this_thread(), thread_time());
     loop {
-        run(&mut cluster, &mut client, piece, window);
+        cluster.run(&mut client, piece, window);
         if start.elapsed() >= course.length || client.submitted() - before >= course.most {
             break;
         }
