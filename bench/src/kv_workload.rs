@@ -115,7 +115,7 @@ fn rates(services: &[Service], runs: &Runs) -> Table {
             let of = |((process, _), _): &(&(usize, String), &f64)| {
                 (*process == service.first) == is_first
             };
-            run.cpu_us.iter().filter(of).map(|(_, us)| us).sum::<f64>()
+            run.cpu_us.iter().filter(of).fold(0.0, |sum, (_, us)| sum + us)
         };
         table.row(vec![
             pipeline.to_string(),
@@ -147,6 +147,10 @@ fn threads(services: &[Service], runs: &Runs) -> Table {
             let is_first = if *process == service.first { "yes" } else { "no" };
             let (who, process) = (service.name.clone(), (process + 1).to_string());
             let us = format!("{:.2}", Spread::of(us).median);
+            // Most threads of a program sleep through a run.
+            if us == "0.00" {
+                continue;
+            }
             let test = (*test).to_owned();
             let (is_first, thread) = (is_first.to_owned(), thread.clone());
             table.row(vec![pipeline.to_string(), test, who, process, is_first, thread, us]);
