@@ -3,7 +3,7 @@
 use synod_core::service::Outcome;
 use tokio::sync::oneshot;
 
-use crate::pipe::Ticket;
+use crate::pipe::{Gathered, Ticket};
 
 /// The caller of one request.
 #[derive(Debug)]
@@ -15,7 +15,15 @@ pub(crate) enum Caller<R> {
 }
 
 impl<R> Caller<R> {
-    /// Tells the outcome.
+    /// Tells the outcome, at the latest when what was gathered is handed over.
+    pub(crate) fn answer_with(self, outcome: Outcome<R>, gathered: &mut Gathered<R>) {
+        match self {
+            Self::Lone(_) => self.answer(outcome),
+            Self::Piped(ticket) => gathered.put(ticket, outcome),
+        }
+    }
+
+    /// Tells the outcome, now.
     pub(crate) fn answer(self, outcome: Outcome<R>) {
         match self {
             // A caller that is gone does not want to know.

@@ -36,7 +36,9 @@ pub enum Data {
 /// A link to a peer holds at most `send_queue_bytes_max` of frames to send, and one from a peer
 /// `receive_batches_max + 1` batches of frames received, each of `receive_buffer_bytes` or of one
 /// frame, whichever is larger. With the defaults and frames of a little over 1 MiB these are
-/// 16 MiB and 5 MiB per peer at the very worst.
+/// 16 MiB and 5 MiB per peer at the very worst, and twice that with the room that large buffers
+/// have to spare. Large buffers are used again: a node keeps at most 64 MiB of those that frames
+/// came in and 16 MiB of those that frames were sent from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Transport {
     /// Bytes that wait to be sent to one peer. When a frame does not fit it is dropped, and the
@@ -45,7 +47,7 @@ pub struct Transport {
     /// Batches of frames that one turn of the loop takes from one peer. The rest waits in the
     /// socket of that peer.
     pub receive_batches_max: usize,
-    /// Bytes read from a socket at once.
+    /// Bytes read from a socket at once; more when larger frames came lately.
     pub receive_buffer_bytes: usize,
     /// Connections that have not ended their handshake yet. Further ones are closed at once.
     pub unproven_connections_max: usize,

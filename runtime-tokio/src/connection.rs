@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::accept::Life;
 use crate::acks::Acks;
+use crate::buffers::Buffers;
 use crate::clock;
 use crate::faults::Fault;
 use crate::framing::{FrameError, FrameReader};
@@ -57,9 +58,13 @@ impl Connection {
 
     /// The next frames, one or more, back to back. `None` when the connection is to be dropped,
     /// which has been told then.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffers: &mut Buffers,
+    ) -> Poll<Option<Bytes>> {
         let (node, from, faults) = (self.header.node, self.from, &self.identity.faults);
-        let frames = match ready!(self.reader.poll_next(cx)) {
+        let frames = match ready!(self.reader.poll_next(cx, buffers)) {
             Ok(Some(frames)) => {
                 self.was_heard = true;
                 self.acks.put_off(self.reader.get_ref());

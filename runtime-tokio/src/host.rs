@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use synod_core::service::{Outcome, Output, RequestId};
 use synod_core::wire::{self, Payload};
 use synod_core::{Ballot, Configuration, Header, NodeId, NodeSet, WriteId};
 use tokio::sync::watch;
 
+use crate::buffers::Buffers;
 use crate::caller::Caller;
 use crate::checksum;
 use crate::log_side::LogSide;
+use crate::pipe::Gathered;
 use crate::queue::SendQueue;
 use crate::read_thread::{ReadRequest, ReadThread};
 
@@ -23,10 +25,23 @@ pub(crate) struct Host<R> {
     pub(crate) log: LogSide,
     pub(crate) reads: ReadThread,
     pub(crate) waiting: Waiting<R>,
+    /// For frames to send.
+    buffers: Buffers,
     pub(crate) leader: watch::Sender<Option<Ballot>>,
 }
 
 impl<R> Host<R> {
+    pub(crate) fn new(
+        configuration: Configuration,
+        queues: Vec<Option<Arc<SendQueue>>>,
+        log: LogSide,
+        reads: ReadThread,
+        leader: watch::Sender<Option<Ballot>>,
+    ) -> Self {
+        let (waiting, buffers) = (Waiting::new(), Buffers::new(SENT_RESTING_BYTES_MAX));
+        Self { configuration, queues, log, reads, waiting, buffers, leader }
+    }
+
     /// Does one output. Returns up to where the log is durable now, if that is news.
     pub(crate) fn take(&mut self, header: &Header, output: Output<'_, R>) -> Option<WriteId> {
         match output {
@@ -38,6 +53,8 @@ impl<R> Host<R> {
                 self.reads.ask(ReadRequest::CatchUp { header, to, from, end, decided });
             }
             Output::LeaderChanged { leader } => {
+                // A11: outcomes are told before the leadership that they belong to is.
+                self.waiting.hand_over();
                 self.leader.send_replace(leader);
             }
             Output::Outcome { id, outcome } => self.waiting.resolve(id, outcome),
@@ -54,19 +71,21 @@ impl<R> Host<R> {
         }
     }
 
-    /// Has the links send what was queued.
-    pub(crate) fn flush(&self) {
+    /// Tells the callers what was gathered for them, and has the links send what was queued.
+    pub(crate) fn flush(&mut self) {
+        self.waiting.hand_over();
         for queue in self.queues.iter().flatten() {
             queue.flush();
         }
     }
 
-    /// Encodes once for all receivers, into memory of exactly the length of the frame: a queue
-    /// that is slow to empty holds on to its own frames and to nothing else.
-    fn send(&self, header: &Header, to: NodeSet, payload: &Payload<'_>) {
-        let mut frame = BytesMut::with_capacity(wire::encoded_len(payload));
-        wire::encode_with(checksum::crc32c, header, payload, &mut frame);
-        let frame = frame.freeze();
+    /// Encodes once for all receivers, into memory of its own: a queue that is slow to empty holds
+    /// on to its own frames, to at most as many bytes again, and to nothing else.
+    fn send(&mut self, header: &Header, to: NodeSet, payload: &Payload<'_>) {
+        let mut buffer = self.buffers.take(wire::encoded_len(payload));
+        wire::encode_with(checksum::crc32c, header, payload, &mut buffer.bytes);
+        let frame = buffer.split();
+        self.buffers.rest(buffer);
         for peer in to.iter() {
             if let Some(Some(queue)) = self.queues.get(peer.place()) {
                 queue.push(frame.clone());
@@ -80,11 +99,12 @@ pub(crate) struct Waiting<R> {
     /// The request that the first place stands for.
     first: u64,
     callers: VecDeque<Option<Caller<R>>>,
+    gathered: Gathered<R>,
 }
 
 impl<R> Waiting<R> {
     pub(crate) const fn new() -> Self {
-        Self { first: 1, callers: VecDeque::new() }
+        Self { first: 1, callers: VecDeque::new(), gathered: Gathered::new() }
     }
 
     /// A request was taken. Ids ascend.
@@ -98,27 +118,42 @@ impl<R> Waiting<R> {
         self.callers.push_back(Some(caller));
     }
 
-    /// A request has its outcome.
+    /// A request has its outcome. Its caller has it too, or will when what was gathered is handed
+    /// over.
     pub(crate) fn resolve(&mut self, id: RequestId, outcome: Outcome<R>) {
         let place = id.0.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
         let caller = place.and_then(|place| self.callers.get_mut(place)).and_then(Option::take);
         debug_assert!(caller.is_some(), "one outcome for each request taken (A1)");
         if let Some(caller) = caller {
-            caller.answer(outcome);
+            caller.answer_with(outcome, &mut self.gathered);
         }
         while let Some(None) = self.callers.front() {
             self.callers.pop_front();
             self.first += 1;
         }
     }
+
+    /// Hands over what was gathered for a pipe.
+    pub(crate) fn hand_over(&mut self) {
+        self.gathered.hand_over();
+    }
 }
+
+/// Buffers of sent frames that no queue holds any more have at most so many bytes.
+const SENT_RESTING_BYTES_MAX: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {
-    use synod_core::service::Why;
-    use tokio::sync::oneshot;
+    use std::task::{Context, Poll, Waker};
+
+    use synod_core::service::{Request, Why};
+    use synod_core::{Incarnation, Limits};
+    use synod_log::{Log, MemoryLog};
+    use tokio::sync::{mpsc, oneshot};
 
     use super::*;
+    use crate::submits::{self, SubmitReceiver};
+    use crate::{Handle, Pipe};
 
     #[test]
     fn outcomes_find_their_callers_in_any_order() {
@@ -151,5 +186,39 @@ mod tests {
         waiting.add(RequestId(9), Caller::Lone(sender));
         waiting.resolve(RequestId(9), Outcome::Unknown { ballot: Ballot::ZERO });
         assert!(receiver.try_recv().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_caller_has_its_outcome_before_a_leadership_is_told() {
+        let (log, _) = MemoryLog::new(Incarnation(1), 1 << 10);
+        let limits = Limits::default();
+        let (reads, _answers) =
+            ReadThread::start(log.reader(), NodeId(1), &limits).expect("a thread");
+        let (log, _reports) = LogSide::start(log, NodeId(1), 1).expect("no thread");
+        let configuration = Configuration::first(&[NodeId(1)]).expect("a group of one");
+        let (leader, _leader) = watch::channel(None);
+        let mut host = Host::new(configuration, vec![None], log, reads, leader);
+
+        let (handle, mut submits) = handle_of_no_node();
+        let mut pipe = handle.pipe(1);
+        pipe.submit(Request::default()).expect("there is room");
+        let caller = submits.close().remove(0).caller;
+        host.waiting.add(RequestId(1), caller);
+        let outcome = Outcome::Unknown { ballot: Ballot::ZERO };
+        host.take(&Header::default(), Output::Outcome { id: RequestId(1), outcome });
+        let mut out = Vec::new();
+        let mut poll = |pipe: &mut Pipe<u64>| {
+            pipe.poll_outcomes(&mut Context::from_waker(Waker::noop()), &mut out)
+        };
+        assert!(poll(&mut pipe).is_pending(), "it is told with the others of its turn");
+        host.take(&Header::default(), Output::LeaderChanged { leader: None });
+        assert_eq!(poll(&mut pipe), Poll::Ready(1));
+    }
+
+    fn handle_of_no_node() -> (Handle<u64>, SubmitReceiver<u64>) {
+        let (submits, receiver) = submits::queue(1);
+        let (orders, _) = mpsc::channel(1);
+        let ((_, leader), (_, ended)) = (watch::channel(None), watch::channel(None));
+        (Handle { submits, orders, leader, ended }, receiver)
     }
 }

@@ -97,6 +97,7 @@
 
 mod accept;
 mod acks;
+mod buffers;
 mod busy_poll;
 mod caller;
 mod checksum;

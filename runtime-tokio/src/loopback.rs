@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::accept::accept;
+use crate::buffers::Buffers;
 use crate::clock;
 use crate::config::{Member, Transport};
 use crate::connection::Connection;
@@ -136,7 +137,8 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// The next frames of a connection, as the loop would read them.
 async fn next(frames: &mut Connection) -> Option<Bytes> {
-    within(poll_fn(|cx| frames.poll_next(cx))).await
+    let mut buffers = Buffers::new(0);
+    within(poll_fn(|cx| frames.poll_next(cx, &mut buffers))).await
 }
 
 /// Shakes hands by hand.

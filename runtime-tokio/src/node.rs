@@ -8,7 +8,8 @@ use bytes::Bytes;
 use synod_core::service::{Service, ServiceConfig, ServiceLimits, StateMachine};
 use synod_core::wire::{self, Decoder};
 use synod_core::{
-    ClusterId, Config, Configuration, GroupId, Incarnation, Limits, NodeId, Recovered, Timeouts,
+    ClusterId, Config, Configuration, GroupId, Header, Incarnation, Limits, NodeId, Recovered,
+    Timeouts,
 };
 use synod_log::{FileDevice, FileLog, Log, LogConfig, MemoryLog};
 use tokio::net::TcpListener;
@@ -20,7 +21,7 @@ use crate::config::{Data, Member, Transport};
 use crate::event_loop::EventLoop;
 use crate::faults::Faults;
 use crate::handle::Handle;
-use crate::host::{Host, Waiting};
+use crate::host::Host;
 use crate::link::{Identity, Link, LinkEvent};
 use crate::log_side::LogSide;
 use crate::queue::SendQueue;
@@ -305,21 +306,13 @@ impl Builder {
         let (log, reports) =
             LogSide::start(log, node, limits.writes_in_flight_max).map_err(StartError::Thread)?;
 
-        let identity = Arc::new(Identity {
-            header: service.replica().header(),
-            members: configuration.members().to_vec(),
-            transport: self.transport,
-            frame_bytes_max: wire::frame_bytes_max(&limits),
-            faults: Faults::default(),
-        });
+        let identity = Arc::new(self.identity(service.replica().header(), &configuration));
         let mut tasks = JoinSet::new();
         if let Some(listener) = listener {
             tasks.spawn(accept(listener, identity.clone(), events.clone()));
         }
         let queues = self.spawn_links(&identity, &events, &mut tasks);
-        let waiting = Waiting::new();
-        let host =
-            Host { configuration: configuration.clone(), queues, log, reads, waiting, leader };
+        let host = Host::new(configuration.clone(), queues, log, reads, leader);
         let received = vec![0; configuration.members().len()];
         let batches_max = self.transport.receive_batches_max;
         let sources = Sources::new(
@@ -340,6 +333,17 @@ impl Builder {
         });
         let handle = Handle { submits, orders, leader: leader_out, ended };
         Ok((Node { id: node, handle: handle.clone(), address }, handle))
+    }
+
+    /// What the connections of this node share.
+    fn identity(&self, header: Header, configuration: &Configuration) -> Identity {
+        Identity {
+            header,
+            members: configuration.members().to_vec(),
+            transport: self.transport,
+            frame_bytes_max: wire::frame_bytes_max(&self.limits),
+            faults: Faults::default(),
+        }
     }
 
     /// One link per peer; returns their queues, by index of the peer.

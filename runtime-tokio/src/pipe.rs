@@ -49,12 +49,23 @@ pub(crate) struct Ticket<R> {
     number: u64,
 }
 
+/// Outcomes on their way to one pipe, for which its lock is taken once and its caller woken once.
+pub(crate) struct Gathered<R> {
+    /// Whose they are; none when there are none.
+    outcomes: Option<Arc<Outcomes<R>>>,
+    /// Fewer than `GATHERED_MAX`.
+    known: Vec<(u64, Outcome<R>)>,
+}
+
+/// So many outcomes go to their pipe at once, though the turn is not over: a caller on another
+/// thread begins with them meanwhile.
+const GATHERED_MAX: usize = 256;
+
 impl<R> Handle<R> {
     /// A pipe for at most `outstanding_max` requests without an outcome taken.
     #[must_use]
     pub fn pipe(&self, outstanding_max: usize) -> Pipe<R> {
-        let inner = Inner { known: Vec::new(), sleeper: None, is_gone: false };
-        let outcomes = Arc::new(Outcomes(Mutex::new(inner)));
+        let outcomes = Arc::new(Outcomes::new());
         Pipe { handle: self.clone(), outcomes, next: 0, outstanding: 0, outstanding_max }
     }
 }
@@ -136,15 +147,24 @@ impl<R> Drop for Pipe<R> {
 }
 
 impl<R> Outcomes<R> {
-    fn put(&self, number: u64, outcome: Outcome<R>) {
+    const fn new() -> Self {
+        Self(Mutex::new(Inner { known: Vec::new(), sleeper: None, is_gone: false }))
+    }
+
+    /// Takes all of `fresh`, and leaves it empty.
+    fn put(&self, fresh: &mut Vec<(u64, Outcome<R>)>) {
         let sleeper = {
             let mut inner = self.lock();
             if inner.is_gone {
                 // Outside of the lock: a reply may own anything.
                 drop(inner);
-                return drop(outcome);
+                return fresh.clear();
             }
-            inner.known.push((number, outcome));
+            if inner.known.is_empty() {
+                mem::swap(fresh, &mut inner.known);
+            } else {
+                inner.known.append(fresh);
+            }
             inner.sleeper.take()
         };
         if let Some(sleeper) = sleeper {
@@ -168,10 +188,43 @@ impl<R> Outcomes<R> {
     }
 }
 
+impl<R> Gathered<R> {
+    pub(crate) const fn new() -> Self {
+        Self { outcomes: None, known: Vec::new() }
+    }
+
+    /// Takes the outcome of a request.
+    pub(crate) fn put(&mut self, mut ticket: Ticket<R>, outcome: Outcome<R>) {
+        let Some(outcomes) = ticket.outcomes.take() else { return };
+        if !self.outcomes.as_ref().is_some_and(|own| Arc::ptr_eq(own, &outcomes)) {
+            self.hand_over();
+            self.outcomes = Some(outcomes);
+        }
+        self.known.push((ticket.number, outcome));
+        if self.known.len() >= GATHERED_MAX {
+            self.hand_over();
+        }
+    }
+
+    /// Hands what was gathered to the pipe, in the order in which it came.
+    pub(crate) fn hand_over(&mut self) {
+        if let Some(outcomes) = self.outcomes.take() {
+            outcomes.put(&mut self.known);
+        }
+    }
+}
+
+impl<R> Drop for Gathered<R> {
+    fn drop(&mut self) {
+        // The loop died, and these outcomes were known before.
+        self.hand_over();
+    }
+}
+
 impl<R> Ticket<R> {
     pub(crate) fn answer(mut self, outcome: Outcome<R>) {
         if let Some(outcomes) = self.outcomes.take() {
-            outcomes.put(self.number, outcome);
+            outcomes.put(&mut vec![(self.number, outcome)]);
         }
     }
 
@@ -185,7 +238,7 @@ impl<R> Drop for Ticket<R> {
     fn drop(&mut self) {
         if let Some(outcomes) = self.outcomes.take() {
             // The loop died with the request in its hands.
-            outcomes.put(self.number, Outcome::Unknown { ballot: Ballot::ZERO });
+            outcomes.put(&mut vec![(self.number, Outcome::Unknown { ballot: Ballot::ZERO })]);
         }
     }
 }
@@ -199,5 +252,120 @@ impl<R> fmt::Debug for Outcomes<R> {
 impl<R> fmt::Debug for Ticket<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Ticket({})", self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// A pipe as the loop sees it, with a caller that waits and counts how often it is woken.
+    struct End {
+        outcomes: Arc<Outcomes<u64>>,
+        woken: Arc<Woken>,
+    }
+
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl End {
+        fn new() -> Self {
+            let end = Self {
+                outcomes: Arc::new(Outcomes::new()),
+                woken: Arc::new(Woken(AtomicUsize::new(0))),
+            };
+            end.wait();
+            end
+        }
+
+        fn wait(&self) {
+            self.outcomes.lock().sleeper = Some(Waker::from(self.woken.clone()));
+        }
+
+        fn ticket(&self, number: u64) -> Ticket<u64> {
+            Ticket { outcomes: Some(self.outcomes.clone()), number }
+        }
+
+        /// The numbers of the requests whose outcome is known, and how often the caller was woken.
+        fn known(&self) -> (Vec<u64>, usize) {
+            let numbers = self.outcomes.lock().known.iter().map(|(number, _)| *number).collect();
+            (numbers, self.woken.0.load(Ordering::Relaxed))
+        }
+    }
+
+    fn unknown() -> Outcome<u64> {
+        Outcome::Unknown { ballot: Ballot::ZERO }
+    }
+
+    #[test]
+    fn what_was_gathered_comes_in_order_and_wakes_once() {
+        let (end, mut gathered) = (End::new(), Gathered::new());
+        for turn in 0..3 {
+            for number in [5, 3, 4] {
+                gathered.put(end.ticket(turn * 10 + number), unknown());
+            }
+            gathered.hand_over();
+        }
+        // The caller went on waiting for nothing after it was woken.
+        assert_eq!(end.known(), (vec![5, 3, 4, 15, 13, 14, 25, 23, 24], 1));
+        end.wait();
+        gathered.hand_over();
+        assert_eq!(end.known().1, 1, "there is nothing new");
+    }
+
+    #[test]
+    fn each_pipe_has_its_own() {
+        let (left, right, mut gathered) = (End::new(), End::new(), Gathered::new());
+        for number in 0..6 {
+            let end = if number % 3 == 0 { &left } else { &right };
+            gathered.put(end.ticket(number), unknown());
+        }
+        gathered.hand_over();
+        assert_eq!(left.known(), (vec![0, 3], 1));
+        assert_eq!(right.known(), (vec![1, 2, 4, 5], 1));
+    }
+
+    #[test]
+    fn a_long_turn_does_not_keep_outcomes_to_its_end() {
+        let (end, mut gathered) = (End::new(), Gathered::new());
+        for number in 1..GATHERED_MAX as u64 {
+            gathered.put(end.ticket(number), unknown());
+            assert_eq!(end.known().0.len(), 0);
+        }
+        gathered.put(end.ticket(0), unknown());
+        assert_eq!((end.known().0.len(), end.known().1), (GATHERED_MAX, 1));
+    }
+
+    #[test]
+    fn a_loop_that_dies_has_told_what_it_knew() {
+        let (end, mut gathered) = (End::new(), Gathered::new());
+        let outcome = Outcome::Refused(Why::Busy);
+        gathered.put(end.ticket(0), outcome);
+        drop(end.ticket(1));
+        drop(gathered);
+        assert_eq!(end.known(), (vec![1, 0], 1));
+        let known = mem::take(&mut end.outcomes.lock().known);
+        assert!(matches!(known[0].1, Outcome::Unknown { .. }));
+        assert!(matches!(known[1].1, Outcome::Refused(Why::Busy)));
+    }
+
+    #[test]
+    fn what_was_gathered_for_a_pipe_that_is_gone_is_let_go_of() {
+        let (outcomes, reply) = (Arc::new(Outcomes::new()), Arc::new(()));
+        let mut gathered = Gathered::new();
+        let (slot, ballot) = (synod_core::Slot(0), Ballot::ZERO);
+        let outcome = Outcome::Applied { reply: reply.clone(), slot, ballot };
+        gathered.put(Ticket { outcomes: Some(outcomes.clone()), number: 0 }, outcome);
+        outcomes.forget();
+        gathered.hand_over();
+        assert_eq!(Arc::strong_count(&reply), 1);
     }
 }

@@ -8,6 +8,7 @@ use synod_core::{Configuration, Instant, MemberIndex, NodeId, WriteId};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
+use crate::buffers::Buffers;
 use crate::connection::Connection;
 use crate::handle::{Order, Submit};
 use crate::link::LinkEvent;
@@ -31,6 +32,8 @@ pub(crate) struct Sources<R> {
     /// When the timer fires. It may be earlier than need be, which costs a turn, never later.
     armed: Instant,
     batches_max: usize,
+    /// For frames received, from all peers.
+    buffers: Buffers,
     is_abandoned: bool,
 }
 
@@ -80,6 +83,7 @@ impl<R> Sources<R> {
             timer,
             armed,
             batches_max,
+            buffers: Buffers::new(RECEIVED_RESTING_BYTES_MAX),
             is_abandoned,
         }
     }
@@ -153,7 +157,7 @@ impl<R> Sources<R> {
             // turn from its end.
             for _ in 0..self.batches_max {
                 let Some(open) = inbound else { break };
-                match open.poll_next(cx) {
+                match open.poll_next(cx, &mut self.buffers) {
                     Poll::Pending => break,
                     Poll::Ready(Some(frames)) => turn.frames.push((peer, frames)),
                     Poll::Ready(None) => {
@@ -228,3 +232,6 @@ impl<R> Default for Turn<R> {
 
 /// More submits wait for the next turn, so that a flood of them delays no frame for long.
 const SUBMITS_PER_TURN: usize = 1024;
+
+/// Buffers of received frames that nobody holds any more have at most so many bytes.
+const RECEIVED_RESTING_BYTES_MAX: usize = 64 << 20;
