@@ -68,8 +68,9 @@ pub struct Transport {
     /// How long a shutdown waits for requests in flight before they end as unknown.
     pub shutdown_timeout: Duration,
     /// How long the loop looks for input, after a turn in which a command went on, before it
-    /// sleeps; zero to sleep at once, 10 ms at most. It gives its core away between two looks. A
-    /// node through which no command goes spends nothing on this. What it buys is latency: to be
+    /// sleeps, and the thread of a log in files for records after a sync; zero to sleep at once,
+    /// 10 ms at most. They give their core away between two looks. A node through which no command
+    /// goes spends nothing on this. What it buys is latency: to be
     /// woken takes tens of microseconds.
     pub busy_poll: Duration,
 }

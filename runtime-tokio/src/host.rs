@@ -194,7 +194,8 @@ mod tests {
         let limits = Limits::default();
         let (reads, _answers) =
             ReadThread::start(log.reader(), NodeId(1), &limits).expect("a thread");
-        let (log, _reports) = LogSide::start(log, NodeId(1), 1).expect("no thread");
+        let (log, _reports) =
+            LogSide::start(log, NodeId(1), 1, std::time::Duration::ZERO).expect("no thread");
         let configuration = Configuration::first(&[NodeId(1)]).expect("a group of one");
         let (leader, _leader) = watch::channel(None);
         let mut host = Host::new(configuration, vec![None], log, reads, leader);

@@ -2,6 +2,7 @@
 //! device, in the loop itself when it never does.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use synod_core::{NodeId, Record, WriteId};
@@ -53,13 +54,14 @@ impl LogSide {
         log: impl Log + Send + 'static,
         node: NodeId,
         writes_in_flight_max: usize,
+        busy_poll: Duration,
     ) -> io::Result<(Self, mpsc::Receiver<LogReport>)> {
         if log.is_instant() {
             let (reports, outgoing) = mpsc::channel(1);
             let inline = InlineLog { log: Box::new(log), reports, failed: false };
             return Ok((Self::Inline(inline), outgoing));
         }
-        let (thread, outgoing) = LogThread::start(log, node, writes_in_flight_max)?;
+        let (thread, outgoing) = LogThread::start(log, node, writes_in_flight_max, busy_poll)?;
         Ok((Self::Thread(thread), outgoing))
     }
 
@@ -120,7 +122,8 @@ mod tests {
     #[tokio::test]
     async fn memory_is_durable_at_once_and_nothing_is_after_an_error() {
         let (log, _) = MemoryLog::new(Incarnation(1), 100);
-        let (mut side, mut reports) = LogSide::start(log, NodeId(1), 8).expect("no thread");
+        let (mut side, mut reports) =
+            LogSide::start(log, NodeId(1), 8, Duration::ZERO).expect("no thread");
         assert!(matches!(side, LogSide::Inline(_)));
         assert_eq!(append(&mut side, 1, 10), Some(WriteId(1)));
         assert_eq!(append(&mut side, 2, 10), Some(WriteId(2)));

@@ -303,8 +303,9 @@ impl Builder {
         let service = Service::new(config, recovered, machine, clock::now())?;
         let (reads, answers) =
             ReadThread::start(reader, node, &limits).map_err(StartError::Thread)?;
+        let (in_flight, busy_poll) = (limits.writes_in_flight_max, self.transport.busy_poll);
         let (log, reports) =
-            LogSide::start(log, node, limits.writes_in_flight_max).map_err(StartError::Thread)?;
+            LogSide::start(log, node, in_flight, busy_poll).map_err(StartError::Thread)?;
 
         let identity = Arc::new(self.identity(service.replica().header(), &configuration));
         let mut tasks = JoinSet::new();
