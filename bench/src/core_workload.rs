@@ -8,7 +8,7 @@ use crate::args::Args;
 use crate::chart::bars::Chart;
 use crate::core::client::Client;
 use crate::core::synod::Synod;
-use crate::core::{Contender, check};
+use crate::core::{Contender, check, fill};
 use crate::measure::{Spread, thread_time};
 use crate::report::{Table, publish};
 
@@ -91,7 +91,7 @@ fn contenders(args: &Args, all: &[Contender]) -> Result<Vec<Contender>, String> 
 fn sample(contender: Contender, size: usize, window: u64, commands: u64) -> Sample {
     let mut cluster = contender.start(window);
     let mut client = Client::new(size);
-    cluster.run(&mut client, commands / 10, window);
+    cluster.run(&mut client, fill(size, window).max(commands / 10), window);
     let (allocations, cpu, start) = (alloc::of_this_thread(), thread_time(), Instant::now());
     cluster.run(&mut client, commands, window);
     let (took, cpu) = (start.elapsed(), thread_time() - cpu);

@@ -5,14 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use synod_core::Limits;
-use synod_core::service::ServiceLimits;
-
 use crate::alloc;
 use crate::args::Args;
 use crate::core::client::Client;
 use crate::core::synod::Synod;
-use crate::core::{Cluster, check};
+use crate::core::{Cluster, check, fill};
 use crate::curves::{Curve, Figures, Point, Setting, panels, read, table};
 use crate::loopback;
 use crate::measure::{Spread, thread_time};
@@ -180,18 +177,14 @@ impl Course {
         match setting.before {
             // A log whose length matters does not grow to a multiple meanwhile.
             Some(before) => Self { before, warm: Duration::ZERO, length, most: before },
-            None => Self { before: fill(setting), warm: length / 5, length, most: u64::MAX },
+            None => Self {
+                before: fill(setting.size, setting.window),
+                warm: length / 5,
+                length,
+                most: u64::MAX,
+            },
         }
     }
-}
-
-/// So many commands take all memory into use that a replica keeps of the past. Before that each
-/// decree is written to memory that the system has yet to find.
-fn fill(setting: &Setting) -> u64 {
-    let decrees = 2 * Limits::default().window as u64;
-    let limits = ServiceLimits::default();
-    let fit = (limits.batch_bytes_max / setting.size).max(1) as u64;
-    decrees * setting.window.min(fit)
 }
 
 /// The workload P1 for a time.
@@ -269,7 +262,10 @@ mod tests {
 
     #[test]
     fn what_a_replica_keeps_is_full_before_anything_is_measured() {
-        let before = |curve, value| fill(&Setting::of(curve, value));
+        let before = |curve, value| {
+            let Setting { size, window, .. } = Setting::of(curve, value);
+            fill(size, window)
+        };
         assert_eq!(before(Curve::Window, 1), 2048);
         assert_eq!(before(Curve::Window, 8192), 2048 * 2048);
         assert_eq!(before(Curve::Size, 16384), 2048 * 8);

@@ -11,6 +11,8 @@ pub(crate) mod tail;
 
 use bytes::Bytes;
 use client::Client;
+use synod_core::Limits;
+use synod_core::service::ServiceLimits;
 
 /// Three replicas on one thread.
 pub(crate) trait Cluster {
@@ -100,6 +102,14 @@ impl Contender {
             Self::Openraft => Box::new(openraft::Openraft::new()),
         }
     }
+}
+
+/// So many commands take all memory into use that a replica of Synod keeps of the past. Before that
+/// each decree is written to memory that the system has yet to find.
+pub(crate) fn fill(size: usize, window: u64) -> u64 {
+    let decrees = 2 * Limits::default().window as u64;
+    let fit = (ServiceLimits::default().batch_bytes_max / size).max(1) as u64;
+    decrees * window.min(fit)
 }
 
 /// Checks that all replicas have applied all commands.
