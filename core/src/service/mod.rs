@@ -524,7 +524,7 @@ impl<M: StateMachine> Service<M> {
     /// Applies the decree that is open.
     fn apply(&mut self, at: At) {
         let Self { delivery, machine, pending, outcomes, origin, .. } = self;
-        let before = outcomes.replies.len();
+        requires!(A1OneOutcome, outcomes.replies.is_empty());
         outcomes.at = at;
         let mut settling = pending.settle(at.ballot);
         delivery.apply_open(machine, *origin, |number, reply| {
@@ -533,9 +533,9 @@ impl<M: StateMachine> Service<M> {
             }
         });
         settling.end();
-        let answered = outcomes.replies.len() - before;
+        let answered = outcomes.replies.len() as u64;
         if answered > 0 {
-            self.counters.applied += answered as u64;
+            self.counters.applied += answered;
             self.put_off_asking();
         }
     }

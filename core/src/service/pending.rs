@@ -466,24 +466,17 @@ impl Pending {
         &mut self.entries[(number & self.mask) as usize]
     }
 
+    /// Ends a live request.
     fn end(&mut self, number: u64, ended: Ended) {
-        let was_live = self.kill(number);
-        requires!(A1OneOutcome, was_live);
-        self.ended.push_back((RequestId(number), ended));
-    }
-
-    /// Takes a request off, its outcome is settled; `false` when it was settled before.
-    #[inline]
-    fn kill(&mut self, number: u64) -> bool {
-        if number.wrapping_sub(self.oldest) >= self.next - self.oldest {
-            return false;
-        }
-        let Some(body) = self.at(number).body.take() else { return false };
+        let Some(body) = self.at(number).body.take() else {
+            requires!(A1OneOutcome, false);
+            return;
+        };
         self.live.remove(body.len());
         if self.is_in_doubt(number) {
             self.in_doubt.remove(body.len());
         }
-        true
+        self.ended.push_back((RequestId(number), ended));
     }
 
     /// Moves `oldest` over what has its outcome.
