@@ -145,6 +145,8 @@ impl Batch {
     }
 
     /// Hands out all requests of the segment.
+    // What is done for each request belongs into this loop.
+    #[inline(always)]
     pub(super) fn drain_segment(&mut self, mut take: impl FnMut(u64, &[u8])) {
         let mut rest = self.bytes.get(self.at..).unwrap_or_default();
         for _ in 0..self.left {
