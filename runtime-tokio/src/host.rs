@@ -98,8 +98,9 @@ impl<R> Host<R> {
 pub(crate) struct Waiting<R> {
     /// The request that the first place stands for.
     first: u64,
-    callers: VecDeque<Option<Caller<R>>>,
+    /// Dropped before the callers: what was known is told before what nobody will ever know.
     gathered: Gathered<R>,
+    callers: VecDeque<Option<Caller<R>>>,
 }
 
 impl<R> Waiting<R> {
@@ -216,8 +217,32 @@ mod tests {
         assert_eq!(poll(&mut pipe), Poll::Ready(1));
     }
 
+    #[tokio::test]
+    async fn a_loop_that_dies_amid_a_turn_tells_first_what_it_knew() {
+        let (handle, mut submits) = handle_of_no_node();
+        let mut pipe = handle.pipe(4);
+        for _ in 0..4 {
+            pipe.submit(Request::default()).expect("there is room");
+        }
+        let mut waiting = Waiting::new();
+        for (id, submit) in (1..).zip(submits.close()) {
+            waiting.add(RequestId(id), submit.caller);
+        }
+        for id in [1, 2] {
+            let (slot, ballot) = (synod_core::Slot(id), Ballot::ZERO);
+            waiting.resolve(RequestId(id), Outcome::Applied { reply: id, slot, ballot });
+        }
+        // The state machine panics while it applies the next decree.
+        drop(waiting);
+        let mut outcomes = Vec::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(pipe.poll_outcomes(&mut cx, &mut outcomes).is_ready());
+        let numbers: Vec<u64> = outcomes.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [0, 1, 2, 3]);
+    }
+
     fn handle_of_no_node() -> (Handle<u64>, SubmitReceiver<u64>) {
-        let (submits, receiver) = submits::queue(1);
+        let (submits, receiver) = submits::queue(8);
         let (orders, _) = mpsc::channel(1);
         let ((_, leader), (_, ended)) = (watch::channel(None), watch::channel(None));
         (Handle { submits, orders, leader, ended }, receiver)

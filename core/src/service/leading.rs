@@ -72,6 +72,9 @@ impl<M: StateMachine> Service<M> {
         let Ok(slot) = self.replica.propose(self.now, decree, Some(ballot)) else { return false };
         self.tail = Some(At { slot, ballot });
         self.counters.proposed += 1;
+        if !opens {
+            self.own_first = !self.own_first;
+        }
         if let Some(own) = contents.own {
             self.pending.mark_gathered(&own, ballot);
         }
@@ -118,9 +121,6 @@ impl<M: StateMachine> Service<M> {
             }
             writer.end_decree();
         });
-        if !opens {
-            self.own_first = !own_first;
-        }
         (decree, contents)
     }
 }
