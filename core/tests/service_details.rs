@@ -8,7 +8,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use service_cluster::{Cluster, Fate};
 use synod_core::service::{At, Request, ServiceConfig, ServiceLimits, StateMachine};
-use synod_core::{Event, Kind, Message, Proposal};
+use synod_core::{Ballot, Event, Kind, Message, NodeId, Proposal};
 
 /// The first member campaigns at once, the others hardly ever.
 fn first_leads(config: &mut ServiceConfig) {
@@ -98,6 +98,24 @@ fn exclusive_requests_of_two_members_take_turns() {
     t.run_until(|t| t.journal(0).len() == 9);
     let turns: Vec<String> = t.journal(0).drain(1..5).collect();
     assert_eq!(turns.iter().filter(|line| *line == "own").count(), 2, "{turns:?}");
+}
+
+/// An attempt to propose that finds nothing is no turn: neither here nor in the look of a contract.
+#[test]
+fn who_goes_first_does_not_change_while_nothing_is_proposed() {
+    let mut t = cluster(|config| config.limits.batch_requests_max = 2);
+    t.fate = Box::new(|packet| if packet.name == "2a" { Fate::Hold } else { Fate::Pass });
+    t.submit(0, "first");
+    // It is refused while the first one is in doubt: what is queued begins with one that is over.
+    let elsewhere = Some(Ballot { round: 1 << 20, node: NodeId(3) });
+    let request = Request { only_in: elsewhere, ..Request::new("refused".into()) };
+    t.offer(0, request).expect("there is room");
+    t.drain(0);
+    for _ in 0..3 {
+        t.run_for(std::time::Duration::from_millis(1));
+    }
+    t.release();
+    t.run_until(|t| t.journal(0).len() == 1);
 }
 
 /// A13: without loss a request crosses the network once, and nobody asks.

@@ -368,11 +368,12 @@ impl<M: StateMachine> Service<M> {
 
     /// Whether a look at everything finds nothing to do.
     fn is_settled(&mut self) -> bool {
-        let tail = self.tail;
+        let before = (self.tail, self.own_first);
         self.settle();
         self.propose_what_piled_up();
         let is_told = self.pending.pop_ended().is_none() && self.pop_message().is_none();
-        is_told && self.tail == tail
+        // The look itself must change nothing either, or checked builds would go other ways.
+        is_told && (self.tail, self.own_first) == before
     }
 
     /// When to hand in [`Event::DeadlineReached`], at the latest.
