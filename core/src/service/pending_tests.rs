@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::super::batch::DECREE_HEAD_BYTES;
 use super::*;
 use crate::NodeId;
 
@@ -188,6 +189,19 @@ fn a_full_queue_is_gathered_once_around() {
     });
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!((gathered.end, gathered.load), (9, Load { requests: 8, bytes: 8 }));
+}
+
+#[test]
+fn no_more_bytes_are_gathered_than_a_decree_may_have() {
+    let text = "twenty bytes of text";
+    let two = DECREE_HEAD_BYTES + 2 * (REQUEST_HEAD_BYTES + text.len());
+    for (most, expected) in [(two - 1, 1), (two, 2), (two + 1, 2), (0, 1)] {
+        let mut pending = queue(&[text, text, text]);
+        let limits = ServiceLimits { batch_bytes_max: most, ..ServiceLimits::default() };
+        let mut share = Share::new(&limits);
+        let gathered = pending.gather(B1, &mut share, |_, _| {});
+        assert_eq!(gathered.load, Load { requests: expected, bytes: expected * text.len() });
+    }
 }
 
 #[test]
