@@ -107,14 +107,19 @@ pub struct Config {
     pub timeouts: Timeouts,
 }
 
-/// The limits of a replica. Its memory is bounded by `2 * window * decree_bytes_max` for decrees
-/// and about 100 bytes for each of the `2 * window` slots, all of it reserved when it starts.
+/// The limits of a replica. It holds decrees of at most `2 * window * decree_bytes_max` bytes that
+/// are not yet decided, applied and durable, others only as `past_bytes_max` allows, and about 100
+/// bytes for each of `2 * window` slots, which are reserved when it starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Decrees in flight: a leader proposes below `decided + window`. A power of two, 2 to 2^20,
     /// and the same on all members: one with a smaller window could not hold the tail of another.
     /// A replica keeps twice as many slots in memory: those decided lately serve laggards.
     pub window: usize,
+    /// Once decrees in memory have more bytes, those are dropped that were decided first: applied
+    /// and durable, they are read from the log for whoever still needs them. Any number will do.
+    /// What is held for long comes back into no cache, so that much of it makes a replica slower.
+    pub past_bytes_max: usize,
     /// The largest decree, in bytes.
     pub decree_bytes_max: usize,
     /// The most slots in one message or record.
@@ -152,6 +157,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             window: 1024,
+            past_bytes_max: 4 << 20,
             decree_bytes_max: 1 << 20,
             run_slots_max: 256,
             run_bytes_max: 1 << 20,
@@ -315,6 +321,7 @@ mod tests {
     fn the_largest_limits_are_sound_and_larger_ones_are_named() {
         let largest = Limits {
             window: 1 << 20,
+            past_bytes_max: usize::MAX,
             decree_bytes_max: 1 << 30,
             run_slots_max: 1 << 16,
             run_bytes_max: 1 << 30,

@@ -1,6 +1,7 @@
 //! The window: the slots that a replica holds in memory.
 
 use alloc::vec::Vec;
+use core::mem;
 
 use crate::{Decree, Kind, Proposal, Slot, WriteId};
 
@@ -14,6 +15,8 @@ pub(crate) struct Window<D> {
     notes: Vec<Note>,
     base: Slot,
     end: Slot,
+    /// Of the decrees held.
+    bytes: usize,
 }
 
 /// What a replica knows about the content of a slot.
@@ -40,7 +43,7 @@ impl<D: Decree> Window<D> {
         let mut slots = Vec::new();
         slots.resize_with(capacity, Proposal::default);
         let notes = alloc::vec![Note::default(); capacity];
-        Self { slots, notes, base, end: base }
+        Self { slots, notes, base, end: base, bytes: 0 }
     }
 
     /// Puts a proposal into its slot, which is in use or the next one; its content has then been
@@ -53,6 +56,9 @@ impl<D: Decree> Window<D> {
             self.end = slot.next();
         }
         let place = self.place(slot);
+        // Nothing is left in a slot that is not in use.
+        self.bytes += proposal.decree.size_bytes();
+        self.bytes -= self.slots[place].decree.size_bytes();
         self.slots[place] = proposal;
         self.notes[place] = Note { write: None, learned };
     }
@@ -60,10 +66,22 @@ impl<D: Decree> Window<D> {
     /// Drops the slots below `floor`, and with them the handles on their decrees.
     pub(crate) fn evict_below(&mut self, floor: Slot) {
         while self.base < floor && self.base < self.end {
-            let place = self.place(self.base);
-            self.slots[place].decree = Kind::Noop;
-            self.base = self.base.next();
+            self.evict_first();
         }
+    }
+
+    /// Drops slots below `floor` until what is held has at most `bytes_max` bytes.
+    pub(crate) fn evict_beyond(&mut self, bytes_max: usize, floor: Slot) {
+        while self.bytes > bytes_max && self.base < floor && self.base < self.end {
+            self.evict_first();
+        }
+    }
+
+    fn evict_first(&mut self) {
+        let place = self.place(self.base);
+        let evicted = mem::replace(&mut self.slots[place].decree, Kind::Noop);
+        self.bytes -= evicted.size_bytes();
+        self.base = self.base.next();
     }
 
     /// Notes that `write` holds the present content of `from..end`.
@@ -82,6 +100,11 @@ impl<D: Decree> Window<D> {
     /// The end of the slots held.
     pub(crate) const fn end(&self) -> Slot {
         self.end
+    }
+
+    /// The bytes of the decrees held.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many slots the window can hold.

@@ -18,6 +18,10 @@ enum Op {
     Evict {
         below: u8,
     },
+    EvictBeyond {
+        bytes_max: u8,
+        below: u8,
+    },
     Written {
         from: u8,
         count: u8,
@@ -57,6 +61,15 @@ fn apply(op: Op, window: &mut Window<u8>, twin: &mut Twin) {
             window.evict_below(floor);
             twin.retain(|slot, _| *slot >= floor);
         }
+        Op::EvictBeyond { bytes_max, below } => {
+            let (bytes_max, floor) = (usize::from(bytes_max % 9), near(below));
+            window.evict_beyond(bytes_max, floor);
+            while bytes(twin) > bytes_max
+                && let Some(first) = twin.first_entry().filter(|first| *first.key() < floor)
+            {
+                first.remove();
+            }
+        }
         Op::Written { from, count, write } => {
             let from = Slot(base.0 + u64::from(from) % (held + 1));
             let end = Slot((from.0 + u64::from(count)).min(base.0 + held));
@@ -86,6 +99,10 @@ fn apply(op: Op, window: &mut Window<u8>, twin: &mut Twin) {
     }
 }
 
+fn bytes(twin: &Twin) -> usize {
+    twin.values().map(|(proposal, ..)| proposal.decree.size_bytes()).sum()
+}
+
 #[test]
 fn every_sequence_is_that_of_the_naive_twin() {
     check!().with_type::<Vec<Op>>().for_each(|ops| {
@@ -93,6 +110,7 @@ fn every_sequence_is_that_of_the_naive_twin() {
         for op in ops {
             apply(*op, &mut window, &mut twin);
             assert_eq!(window.room(), CAPACITY - twin.len());
+            assert_eq!(window.bytes(), bytes(&twin), "{op:?}");
             let (base, end) = (window.base(), window.end());
             assert!(twin.keys().copied().eq((base.0..end.0).map(Slot)), "{op:?}");
             for number in base.0 - 2..end.0 + 2 {

@@ -66,10 +66,12 @@ fn world_of(chance: &mut Chance) -> World {
     let bytes = 1 + chance.below(40) as usize;
     let writes = 1 + chance.below(3) as usize;
     let is_formed = !chance.one_in(6);
+    let past = [0, 8, 100, 1 << 20][chance.below(4) as usize];
     let mut world = World::new(count, is_formed, |config| {
         let members = config.configuration.clone();
         config.configuration = members.with_quorums(quorums).expect("sound quorums");
         config.limits.window = window;
+        config.limits.past_bytes_max = past;
         config.limits.run_slots_max = run;
         config.limits.run_bytes_max = bytes;
         config.limits.writes_in_flight_max = writes;

@@ -15,6 +15,7 @@ const LAYOUT: Layout = Layout { length_at: 0, checksum_at: 8 };
 
 const LIMITS: Limits = Limits {
     window: 16,
+    past_bytes_max: 1 << 20,
     decree_bytes_max: 1 << 12,
     run_slots_max: 64,
     run_bytes_max: 1 << 12,

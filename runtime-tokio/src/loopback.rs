@@ -26,6 +26,7 @@ use crate::queue::SendQueue;
 
 const LIMITS: Limits = Limits {
     window: 64,
+    past_bytes_max: 1 << 20,
     decree_bytes_max: 1 << 20,
     run_slots_max: 16,
     run_bytes_max: 1 << 20,

@@ -199,6 +199,7 @@ impl Options {
     pub fn calm(nodes: usize, seed: u64) -> Self {
         let limits = Limits {
             window: 64,
+            past_bytes_max: 1 << 20,
             decree_bytes_max: 4096,
             run_slots_max: 16,
             run_bytes_max: 4096,

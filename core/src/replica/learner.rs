@@ -171,10 +171,20 @@ impl<D: Decree> Replica<D> {
         has_room
     }
 
+    /// Drops decrees that nothing here needs any more, beyond what is kept for laggards.
+    pub(super) fn forget_past(&mut self) {
+        let bytes_max = self.config.limits.past_bytes_max;
+        if self.window.bytes() > bytes_max {
+            let evictable = self.evictable();
+            self.window.evict_beyond(bytes_max, evictable);
+        }
+    }
+
     /// Puts a proposal into the window; it is unwritten from here on.
     pub(super) fn put(&mut self, proposal: Proposal<D>, learned: bool) {
         let slot = proposal.slot;
         self.window.put(proposal, learned);
+        self.forget_past();
         self.writes.rewrite_from(slot);
         self.signs.raise_if(self.phase2.ballot().is_some(), Sign::Accept);
         self.signs.raise(Sign::Write);

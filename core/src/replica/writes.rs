@@ -210,6 +210,7 @@ impl<D: Decree> Replica<D> {
                 self.signs.raise_all();
             }
         }
+        self.forget_past();
         let durable_before = self.acceptor.durable;
         self.advance_durable();
         let durable = self.acceptor.durable;

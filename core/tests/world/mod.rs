@@ -86,6 +86,8 @@ pub(crate) struct World {
     pub(crate) blamed: Vec<PeerMisbehaved>,
     /// Reads for a peer that were asked for while another one was out for it.
     pub(crate) doubled_reads: u64,
+    /// Reads for a peer that were asked for.
+    pub(crate) catch_ups: u64,
     next_decree: u64,
 }
 
@@ -115,7 +117,7 @@ impl World {
         let cut = vec![vec![false; nodes.len()]; nodes.len()];
         let oracle = Oracle::new(nodes.len(), quorum);
         let (now, blamed) = (Instant::ZERO, Vec::new());
-        Self { nodes, now, oracle, cut, blamed, doubled_reads: 0, next_decree: 1 }
+        Self { nodes, now, oracle, cut, blamed, doubled_reads: 0, catch_ups: 0, next_decree: 1 }
     }
 
     pub(crate) fn node(&mut self, id: u64) -> &mut Node {
@@ -192,6 +194,7 @@ impl World {
                 let job = Job::CatchUp(to, from, end, decided);
                 let for_same = |job: &Job| matches!(job, Job::CatchUp(other, ..) if *other == to);
                 self.doubled_reads += u64::from(node.jobs.iter().any(for_same));
+                self.catch_ups += 1;
                 node.jobs.push_back(job);
             }
             Action::LeaderChanged { .. } => {}

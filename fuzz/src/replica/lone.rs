@@ -21,6 +21,7 @@ const NODE: NodeId = NodeId(1);
 /// Small, so that every limit is reached.
 const LIMITS: Limits = Limits {
     window: 8,
+    past_bytes_max: 40,
     decree_bytes_max: 16,
     run_slots_max: 4,
     run_bytes_max: 32,

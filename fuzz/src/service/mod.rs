@@ -218,6 +218,7 @@ const NODE: NodeId = NodeId(1);
 /// Small, so that every limit is reached.
 const LIMITS: Limits = Limits {
     window: 8,
+    past_bytes_max: 300,
     decree_bytes_max: 256,
     run_slots_max: 4,
     run_bytes_max: 512,

@@ -17,6 +17,7 @@ const C: MemberIndex = MemberIndex(2);
 const RUN: Boot = Boot(1);
 const LIMITS: Limits = Limits {
     window: 4,
+    past_bytes_max: 1 << 20,
     decree_bytes_max: 100,
     run_slots_max: 2,
     run_bytes_max: 100,

@@ -54,6 +54,7 @@ impl Options {
         if notice.chance(500_000) {
             options.timeouts.notice = timeouts.heartbeat / notice.within(1, 50) as u32;
         }
+        draw_past(&mut Prng::new(seed, "past"), &mut options);
         options
     }
 }
@@ -138,6 +139,13 @@ fn draw_plots(prng: &mut Prng, options: &mut Options) {
     }
 }
 
+/// What laggards need is in the log only, more often than not.
+fn draw_past(prng: &mut Prng, options: &mut Options) {
+    if prng.chance(600_000) {
+        options.limits.past_bytes_max = prng.pick(&[0, 0, 100, 1_000, 10_000]);
+    }
+}
+
 /// Zero half of the time, else up to `most`, small ones as likely as large ones.
 fn sometimes(prng: &mut Prng, most: u32) -> u32 {
     if prng.chance(500_000) {
@@ -165,6 +173,7 @@ fn draw_limits(prng: &mut Prng) -> Limits {
     let decree_bytes_max = prng.pick(&[512, 1024, 4096]);
     Limits {
         window: 1 << prng.within(1, 6),
+        past_bytes_max: Limits::default().past_bytes_max,
         decree_bytes_max,
         run_slots_max: prng.pick(&[1, 2, 3, 8, 32]),
         run_bytes_max: prng.pick(&[64, 512, 4096]),
