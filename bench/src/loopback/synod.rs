@@ -93,5 +93,5 @@ async fn load(seat: &Seat, handle: &Handle<u64>) {
     }
 }
 
-const LOG_BYTES: usize = 64 << 20;
+const LOG_BYTES: usize = 16 << 20;
 const PAUSE: Duration = Duration::from_millis(5);
