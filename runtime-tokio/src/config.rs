@@ -69,9 +69,10 @@ pub struct Transport {
     pub shutdown_timeout: Duration,
     /// How long the loop looks for input, after a turn in which a command went on, before it
     /// sleeps, and the thread of a log in files for records after a sync; zero to sleep at once,
-    /// 10 ms at most. They give their core away between two looks. A node through which no command
-    /// goes spends nothing on this. What it buys is latency: to be
-    /// woken takes tens of microseconds.
+    /// 10 ms at most. The loop of a node whose log is in memory keeps its core for half of that
+    /// time; otherwise cores are given away between two looks. A node through which no command goes
+    /// spends nothing on this. What it buys is latency: to be woken takes tens of microseconds.
+    /// Where all cores are busy, as with more loaded nodes than cores, it costs more than it buys.
     pub busy_poll: Duration,
 }
 

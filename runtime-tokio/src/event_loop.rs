@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::mem;
 use std::sync::Arc;
 use std::task::Poll;
+use std::thread;
 
 use bytes::Bytes;
 use synod_core::service::{Input, Outcome, Service, StateMachine, Why};
@@ -43,15 +44,16 @@ impl<M: StateMachine> EventLoop<M> {
     /// Runs until the node is shut down or fails.
     pub(crate) async fn run(mut self) -> Result<(), NodeError> {
         let mut turn = Turn::default();
-        let mut busy_poll = BusyPoll::new(self.identity.transport.busy_poll);
+        let span = self.identity.transport.busy_poll;
+        let mut busy_poll = BusyPoll::new(span, self.host.log.is_instant());
         loop {
-            self.begin(&mut turn, busy_poll).await;
+            self.begin(&mut turn, &mut busy_poll).await;
             // Nothing is read from here to the end of the turn: what was taken in is judged by a
             // clock that is sampled after it.
             let now = clock::now();
             let failed = self.take_in(now, &mut turn);
             if self.drain(now) {
-                busy_poll.stir(now);
+                busy_poll.stir();
             }
             if let Some(error) = failed {
                 self.end().await;
@@ -67,18 +69,19 @@ impl<M: StateMachine> EventLoop<M> {
     }
 
     /// Waits for anything to do, and takes it.
-    async fn begin(&mut self, turn: &mut Turn<M::Reply>, busy_poll: BusyPoll) {
+    async fn begin(&mut self, turn: &mut Turn<M::Reply>, busy_poll: &mut BusyPoll) {
         let (deadline, now) = (self.deadline(), clock::now());
-        if deadline > now {
-            self.sources.arm(deadline, now);
-            if !self.look(turn, busy_poll).await {
-                poll_fn(|cx| self.sources.poll(cx, turn)).await;
-            }
-        } else {
+        if deadline <= now {
             // Something is due already. Whoever had an outcome in the turn before goes first: what
             // it submits now travels in the same message as the news that were kept back.
             yield_now().await;
             self.glance(turn).await;
+            return;
+        }
+        self.sources.arm(deadline, now);
+        busy_poll.begin(now);
+        if !self.look(turn, busy_poll, deadline, now).await {
+            poll_fn(|cx| self.sources.poll(cx, turn)).await;
         }
     }
 
@@ -88,15 +91,24 @@ impl<M: StateMachine> EventLoop<M> {
     }
 
     /// Looks for something to do for as long as the loop is to stay awake, and takes it. False when
-    /// there was nothing.
-    async fn look(&mut self, turn: &mut Turn<M::Reply>, busy_poll: BusyPoll) -> bool {
-        while busy_poll.is_awake(clock::now()) {
-            if self.glance(turn).await {
+    /// it is to sleep.
+    async fn look(
+        &mut self,
+        turn: &mut Turn<M::Reply>,
+        busy_poll: &BusyPoll,
+        deadline: Instant,
+        mut now: Instant,
+    ) -> bool {
+        while busy_poll.is_awake(now) {
+            if self.glance(turn).await || now >= deadline {
                 return true;
             }
-            // Whoever else wants this core goes first: other threads, then other tasks.
-            std::thread::yield_now();
+            if busy_poll.gives_way(now) {
+                thread::yield_now();
+            }
+            // Other tasks of this runtime go first.
             yield_now().await;
+            now = clock::now();
         }
         false
     }

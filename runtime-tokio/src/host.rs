@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use synod_core::service::{Outcome, Output, RequestId};
 use synod_core::wire::{self, Payload};
-use synod_core::{Ballot, Configuration, Header, NodeId, NodeSet, WriteId};
+use synod_core::{Ballot, Configuration, Header, Message, NodeId, NodeSet, WriteId};
 use tokio::sync::watch;
 
 use crate::buffers::Buffers;
@@ -45,8 +45,18 @@ impl<R> Host<R> {
     /// Does one output. Returns up to where the log is durable now, if that is news.
     pub(crate) fn take(&mut self, header: &Header, output: Output<'_, R>) -> Option<WriteId> {
         match output {
-            Output::Persist { id, record } => return self.log.append(id, record),
-            Output::Send { to, payload } => self.send(header, to, &payload),
+            Output::Persist { id, record } => {
+                let upto = self.log.append(id, record);
+                // The messages that go with a record come before it.
+                self.send_queued();
+                return upto;
+            }
+            Output::Send { to, payload } => {
+                self.send(header, to, &payload);
+                if matches!(payload, Payload::Replica(Message::Accepted { .. })) {
+                    self.send_queued();
+                }
+            }
             Output::ReadBack { from, end } => self.reads.ask(ReadRequest::ReadBack { from, end }),
             Output::CatchUp { to, from, end, decided } => {
                 let header = *header;
@@ -74,6 +84,12 @@ impl<R> Host<R> {
     /// Tells the callers what was gathered for them, and has the links send what was queued.
     pub(crate) fn flush(&mut self) {
         self.waiting.hand_over();
+        self.send_queued();
+    }
+
+    /// Has the links send what was queued. Others wait for accepts and for answers to them: both
+    /// leave before the state machine of this node goes on.
+    fn send_queued(&self) {
         for queue in self.queues.iter().flatten() {
             queue.flush();
         }

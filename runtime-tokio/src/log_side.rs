@@ -65,6 +65,11 @@ impl LogSide {
         Ok((Self::Thread(thread), outgoing))
     }
 
+    /// Whether a record is durable once it was handed over.
+    pub(crate) const fn is_instant(&self) -> bool {
+        matches!(self, Self::Inline(_))
+    }
+
     /// Hands a record over. Returns up to where the log is durable, if that is known now;
     /// otherwise it is reported.
     pub(crate) fn append(&mut self, id: WriteId, record: Record<'_, Bytes>) -> Option<WriteId> {

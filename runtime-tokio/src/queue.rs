@@ -69,7 +69,7 @@ impl SendQueue {
         inner.frames.push_back(frame);
     }
 
-    /// Sends what was queued, as far as the socket takes it now. Once per turn of the loop.
+    /// Sends what was queued, as far as the socket takes it now.
     pub(crate) fn flush(&self) {
         let mut inner = self.lock();
         if inner.frames.is_empty() || inner.is_full {

@@ -72,7 +72,7 @@ async fn work<E: Engine>(seat: &Seat, engine: &mut E) -> io::Result<()> {
             let ready = wires.poll_ready(cx).is_ready();
             if ticked || ready { Poll::Ready(ticked) } else { Poll::Pending }
         });
-        look(&wires).await;
+        look(&wires, disk.is_none()).await;
         if ticked.await {
             if seat.shared.ends() {
                 return Ok(());
@@ -106,13 +106,20 @@ async fn work<E: Engine>(seat: &Seat, engine: &mut E) -> io::Result<()> {
 }
 
 /// Looks for frames for as long as Synod's loop does before it sleeps, and in the same way.
-async fn look(wires: &Wires) {
-    let since = Instant::now();
-    while since.elapsed() < Transport::default().busy_poll {
+async fn look(wires: &Wires, log_is_instant: bool) {
+    let (since, span) = (Instant::now(), Transport::default().busy_poll);
+    let keeps_core = if log_is_instant { span / 2 } else { Duration::ZERO };
+    loop {
         if poll_fn(|cx| Poll::Ready(wires.poll_ready(cx).is_ready())).await {
             return;
         }
-        std::thread::yield_now();
+        let looked = since.elapsed();
+        if looked >= span {
+            return;
+        }
+        if looked >= keeps_core {
+            std::thread::yield_now();
+        }
         yield_now().await;
     }
 }
