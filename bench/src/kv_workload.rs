@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::sleep;
+use std::thread::{available_parallelism, sleep};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
@@ -232,6 +232,11 @@ fn synod(program: &Path, name: &str, log: &str, data: &Path) -> Result<Service, 
         command.args(["--client", &format!("127.0.0.1:{client}"), "--peers", &peers.join(",")]);
         if log == "file" {
             command.arg("--data").arg(data.join(name).join(id.to_string()));
+        }
+        // With less than two cores for each, a node that looks for more before it sleeps takes a
+        // core from those that it waits for.
+        if available_parallelism().is_ok_and(|cores| cores.get() < 2 * ports.len()) {
+            command.args(["--set", "timeouts.busy_poll_us=0"]);
         }
         processes.push(Running::start(&mut command)?);
     }

@@ -51,6 +51,16 @@ pub struct LocalReplica {
 #[derive(Debug)]
 pub struct LocalError(String);
 
+/// Has a replica sleep whenever there is nothing to do: looking for more would take the core from
+/// those that it waits for.
+pub const SLEEP_AT_ONCE: &str = "timeouts.busy_poll_us=0";
+
+/// Whether so many replicas on this machine, and whoever uses them, are short of cores.
+#[must_use]
+pub fn share_cores(replicas: usize) -> bool {
+    std::thread::available_parallelism().is_ok_and(|cores| cores.get() < 2 * replicas)
+}
+
 impl LocalCluster {
     /// A cluster of `count` replicas of `program`, on free ports and in a fresh directory. None
     /// runs yet.
@@ -118,6 +128,9 @@ impl LocalCluster {
         command.args(["serve", "--with-parent", "--cluster", &self.name]);
         command.args(["--id", &id.to_string(), "--client", &replica.client]);
         command.args(["--peers", &peers.join(",")]).arg("--data").arg(&replica.data);
+        if share_cores(self.replicas.len()) {
+            command.args(["--set", SLEEP_AT_ONCE]);
+        }
         command.args(&self.flags);
         // A pipe that this process holds: it ends when this process does.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -53,7 +53,7 @@ impl<T: Clone> Tail<T> {
 /// For replicas in step: four times the largest window of any workload.
 pub(crate) const SHORT: usize = 1 << 15;
 /// For replicas on threads of their own, of which the system may hold one up for a while.
-pub(crate) const LONG: usize = 1 << 17;
+pub(crate) const LONG: usize = 1 << 18;
 
 #[cfg(test)]
 mod tests {

@@ -184,7 +184,6 @@ impl<D: Decree> Replica<D> {
     pub(super) fn put(&mut self, proposal: Proposal<D>, learned: bool) {
         let slot = proposal.slot;
         self.window.put(proposal, learned);
-        self.forget_past();
         self.writes.rewrite_from(slot);
         self.signs.raise_if(self.phase2.ballot().is_some(), Sign::Accept);
         self.signs.raise(Sign::Write);
