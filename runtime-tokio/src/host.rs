@@ -164,8 +164,9 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use synod_core::service::{Request, Why};
-    use synod_core::{Incarnation, Limits};
+    use synod_core::{Body, Incarnation, Limits, MemberIndex, Record};
     use synod_log::{Log, MemoryLog};
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::{mpsc, oneshot};
 
     use super::*;
@@ -231,6 +232,49 @@ mod tests {
         assert!(poll(&mut pipe).is_pending(), "it is told with the others of its turn");
         host.take(&Header::default(), Output::LeaderChanged { leader: None });
         assert_eq!(poll(&mut pipe), Poll::Ready(1));
+    }
+
+    #[tokio::test]
+    async fn what_others_wait_for_leaves_before_the_turn_is_over() {
+        let (log, _) = MemoryLog::new(Incarnation(1), 1 << 10);
+        let (reads, _answers) =
+            ReadThread::start(log.reader(), NodeId(1), &Limits::default()).expect("a thread");
+        let (log, _reports) =
+            LogSide::start(log, NodeId(1), 1, std::time::Duration::ZERO).expect("no thread");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let ((near, far), queue) = ((near.expect("an end"), far.expect("an end").0), 1 << 16);
+        let queue = Arc::new(SendQueue::new(queue));
+        queue.open(Arc::new(near));
+        let members = Configuration::first(&[NodeId(1), NodeId(2)]).expect("a group of two");
+        let (leader, _leader) = watch::channel(None);
+        let mut host: Host<u64> = Host::new(members, vec![None, Some(queue)], log, reads, leader);
+        let send = |host: &mut Host<u64>, message| {
+            let (to, payload) = (NodeSet::of(MemberIndex(1)), Payload::Replica(message));
+            host.take(&Header::default(), Output::Send { to, payload });
+        };
+        let arrived = || far.try_read(&mut [0; 1 << 10]).is_ok();
+        let (ballot, end) = (Ballot::ZERO, synod_core::Slot(1));
+
+        send(&mut host, Message::Accepted { ballot, end, resend: false });
+        far.readable().await.expect("an answer leaves at once");
+        assert!(arrived());
+        let (proposals, decided) = (&[][..], end);
+        send(&mut host, Message::Accept { ballot, from: end, proposals, decided });
+        assert!(!arrived(), "there is a record to be handed over first");
+        let record = Record { promised: ballot, decided: end, body: Body::Mark };
+        assert_eq!(
+            host.take(&Header::default(), Output::Persist { id: WriteId(1), record }),
+            Some(WriteId(1))
+        );
+        far.readable().await.expect("an accept leaves with its record");
+        assert!(arrived());
+        send(&mut host, Message::Beat(synod_core::Beat::default()));
+        assert!(!arrived(), "nobody waits for a beat");
+        host.flush();
+        far.readable().await.expect("what was queued leaves at the end of a turn");
+        assert!(arrived());
     }
 
     #[tokio::test]

@@ -34,7 +34,8 @@ struct Reign {
     rounds: BTreeMap<u64, Instant>,
     /// By member: when the latest round that it answered was sent.
     proven: Vec<Instant>,
-    /// The latest ballot in which it proposed anything, and the first slot of that.
+    /// The latest ballot in which it proposed anything, and the lowest slot of that. What leaves
+    /// first need not be lowest: to a member that was restarted it is whatever is new.
     proposed: (Ballot, Slot),
     /// Writes that are not reported durable, and when they were handed out.
     writes: VecDeque<(WriteId, Instant)>,
@@ -69,7 +70,8 @@ impl Reigns {
         let own = self.members[node.place()];
         let Some(Proposal { slot, ballot, .. }) = proposals.first() else { return };
         let proposed = &mut self.nodes[node.place()].proposed;
-        if ballot.node == own && *ballot > proposed.0 {
+        let is_lower = *ballot == proposed.0 && *slot < proposed.1;
+        if ballot.node == own && (*ballot > proposed.0 || is_lower) {
             *proposed = (*ballot, *slot);
         }
     }
@@ -212,6 +214,10 @@ mod tests {
         reigns.on_proposed(A, &[proposal(6)]);
         reigns.on_announced(A, OWN, Slot(4)).expect_err("nothing of it is chosen");
         reigns.on_announced(A, OWN, Slot(5)).expect("its first proposal is");
+        reigns.on_announced(A, OWN, Slot(3)).expect_err("not even the lowest");
+        reigns.on_proposed(A, &[proposal(2)]);
+        reigns.on_announced(A, OWN, Slot(2)).expect_err("nothing of it is chosen");
+        reigns.on_announced(A, OWN, Slot(3)).expect("the lowest left later than the others");
         let next = Ballot { round: 4, ..OWN };
         reigns.on_announced(A, next, Slot(9)).expect_err("that was another leadership");
     }
