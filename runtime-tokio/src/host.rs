@@ -162,6 +162,7 @@ const SENT_RESTING_BYTES_MAX: usize = 16 << 20;
 #[cfg(test)]
 mod tests {
     use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
 
     use synod_core::service::{Request, Why};
     use synod_core::{Body, Incarnation, Limits, MemberIndex, Record};
@@ -208,15 +209,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_has_its_outcome_before_a_leadership_is_told() {
-        let (log, _) = MemoryLog::new(Incarnation(1), 1 << 10);
-        let limits = Limits::default();
-        let (reads, _answers) =
-            ReadThread::start(log.reader(), NodeId(1), &limits).expect("a thread");
-        let (log, _reports) =
-            LogSide::start(log, NodeId(1), 1, std::time::Duration::ZERO).expect("no thread");
-        let configuration = Configuration::first(&[NodeId(1)]).expect("a group of one");
-        let (leader, _leader) = watch::channel(None);
-        let mut host = Host::new(configuration, vec![None], log, reads, leader);
+        let mut host = host_of(vec![None]);
 
         let (handle, mut submits) = handle_of_no_node();
         let mut pipe = handle.pipe(1);
@@ -236,20 +229,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_others_wait_for_leaves_before_the_turn_is_over() {
-        let (log, _) = MemoryLog::new(Incarnation(1), 1 << 10);
-        let (reads, _answers) =
-            ReadThread::start(log.reader(), NodeId(1), &Limits::default()).expect("a thread");
-        let (log, _reports) =
-            LogSide::start(log, NodeId(1), 1, std::time::Duration::ZERO).expect("no thread");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let ((near, far), queue) = ((near.expect("an end"), far.expect("an end").0), 1 << 16);
-        let queue = Arc::new(SendQueue::new(queue));
+        let (near, (far, _)) = (near.expect("an end"), far.expect("an end"));
+        let queue = Arc::new(SendQueue::new(1 << 16));
         queue.open(Arc::new(near));
-        let members = Configuration::first(&[NodeId(1), NodeId(2)]).expect("a group of two");
-        let (leader, _leader) = watch::channel(None);
-        let mut host: Host<u64> = Host::new(members, vec![None, Some(queue)], log, reads, leader);
+        let mut host = host_of(vec![None, Some(queue)]);
         let send = |host: &mut Host<u64>, message| {
             let (to, payload) = (NodeSet::of(MemberIndex(1)), Payload::Replica(message));
             host.take(&Header::default(), Output::Send { to, payload });
@@ -299,6 +285,18 @@ mod tests {
         assert!(pipe.poll_outcomes(&mut cx, &mut outcomes).is_ready());
         let numbers: Vec<u64> = outcomes.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [0, 1, 2, 3]);
+    }
+
+    /// The host of node 1 with a log in memory, and a queue to each other member.
+    fn host_of(queues: Vec<Option<Arc<SendQueue>>>) -> Host<u64> {
+        let (log, _) = MemoryLog::new(Incarnation(1), 1 << 10);
+        let (reads, _answers) =
+            ReadThread::start(log.reader(), NodeId(1), &Limits::default()).expect("a thread");
+        let (log, _reports) = LogSide::start(log, NodeId(1), 1, Duration::ZERO).expect("no thread");
+        let members: Vec<NodeId> = (1..).map(NodeId).take(queues.len()).collect();
+        let configuration = Configuration::first(&members).expect("a sound set");
+        let (leader, _leader) = watch::channel(None);
+        Host::new(configuration, queues, log, reads, leader)
     }
 
     fn handle_of_no_node() -> (Handle<u64>, SubmitReceiver<u64>) {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::Axis;
-use super::{MARGIN, NUMBERS, colour, escaped, grid, head, picture, plain, text_width};
+use super::{MARGIN, NUMBERS, colour, escaped, grid, head, picture, plain, text_width, whisker};
 use crate::measure::Spread;
 
 /// Bars in groups; the same series in each.
@@ -54,7 +54,8 @@ impl Chart {
     ) {
         let bottom = axis.place(0.0);
         for (place, (name, value)) in self.series.iter().zip(values).enumerate() {
-            let Some(Spread { min, median, max }) = *value else { continue };
+            let Some(spread) = value else { continue };
+            let median = spread.median;
             let (x, y) = (left + BAR * place as f64, axis.place(median));
             let _ = writeln!(
                 svg,
@@ -67,15 +68,10 @@ impl Chart {
                 escaped(label),
                 plain(median),
             );
-            let (middle, most) = (x + BAR / 2.0 - 0.75, axis.place(max));
-            if max > min {
-                let least = axis.place(min);
-                let _ = writeln!(
-                    svg,
-                    "<path d=\"M{middle:.1} {least:.1}V{most:.1}\" stroke=\"#333\"/>"
-                );
-            }
-            let upwards = format!("translate({:.1} {:.1}) rotate(-90)", middle + 3.5, most - 4.0);
+            let middle = x + BAR / 2.0 - 0.75;
+            svg.push_str(&whisker(axis, middle, spread, "stroke=\"#333\""));
+            let (x, y) = (middle + 3.5, axis.place(spread.max) - 4.0);
+            let upwards = format!("translate({x:.1} {y:.1}) rotate(-90)");
             let number = plain(median);
             let _ = writeln!(svg, "<text transform=\"{upwards}\" font-size=\"10\">{number}</text>");
         }

@@ -6,6 +6,8 @@ pub(crate) mod panels;
 
 use std::fmt::Write as _;
 
+use crate::measure::Spread;
+
 /// A number as a reader wants it: three digits and a unit.
 fn plain(value: f64) -> String {
     let (value, unit) = match value.abs() {
@@ -95,6 +97,15 @@ fn picture(width: f64, height: f64, inside: &str) -> String {
          viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"sans-serif\" font-size=\"11\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{inside}</svg>\n"
     )
+}
+
+/// A line from the least to the most; nothing where nothing varied.
+fn whisker(axis: &axis::Axis, x: f64, Spread { min, max, .. }: &Spread, style: &str) -> String {
+    if max <= min {
+        return String::new();
+    }
+    let (least, most) = (axis.place(*min), axis.place(*max));
+    format!("<path d=\"M{x:.1} {least:.1}V{most:.1}\" {style}/>\n")
 }
 
 /// Lines across at round numbers, with numbers on the left of the stronger ones.

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::axis::Axis;
-use super::{MARGIN, NUMBERS, colour, count, escaped, grid, head, picture, plain, text_width};
+use super::{
+    MARGIN, NUMBERS, colour, count, escaped, grid, head, picture, plain, text_width, whisker,
+};
 use crate::measure::Spread;
 
 /// Panels in rows, and what stands for what in all of them.
@@ -121,23 +123,18 @@ impl Panel {
 impl Line {
     fn draw(&self, svg: &mut String, colour: &str, x: &impl Fn(u64) -> f64, axis: &Axis) {
         let mut path = String::new();
-        for (value, Spread { min, median, max }) in &self.points {
-            let (x, y) = (x(*value), axis.place(*median));
+        let pale = format!("stroke=\"{colour}\" opacity=\"0.6\"");
+        for (value, spread) in &self.points {
+            let (x, y) = (x(*value), axis.place(spread.median));
             let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" });
-            if max > min {
-                let (least, most) = (axis.place(*min), axis.place(*max));
-                let _ = writeln!(
-                    svg,
-                    "<path d=\"M{x:.1} {least:.1}V{most:.1}\" stroke=\"{colour}\" opacity=\"0.6\"/>"
-                );
-            }
+            svg.push_str(&whisker(axis, x, spread, &pale));
             let _ = writeln!(
                 svg,
                 "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\">\
                  <title>{} at {}: {}</title></circle>",
                 escaped(&self.name),
                 count(*value),
-                plain(*median),
+                plain(spread.median),
             );
         }
         let style = "fill=\"none\" stroke-width=\"1.5\"";

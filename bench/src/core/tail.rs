@@ -52,7 +52,8 @@ impl<T: Clone> Tail<T> {
 
 /// For replicas in step: four times the largest window of any workload.
 pub(crate) const SHORT: usize = 1 << 15;
-/// For replicas on threads of their own, of which the system may hold one up for a while.
+/// For replicas on threads of their own, of which the system may hold one up for a while. Much more
+/// would fit no cache of the machine, and each command would pay for cold memory.
 pub(crate) const LONG: usize = 1 << 18;
 
 #[cfg(test)]
