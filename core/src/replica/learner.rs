@@ -173,11 +173,8 @@ impl<D: Decree> Replica<D> {
 
     /// Drops decrees that nothing here needs any more, beyond what is kept for laggards.
     pub(super) fn forget_past(&mut self) {
-        let bytes_max = self.config.limits.past_bytes_max;
-        if self.window.bytes() > bytes_max {
-            let evictable = self.evictable();
-            self.window.evict_beyond(bytes_max, evictable);
-        }
+        let (bytes_max, floor) = (self.config.limits.past_bytes_max, self.evictable());
+        self.window.evict_beyond(bytes_max, floor);
     }
 
     /// Puts a proposal into the window; it is unwritten from here on.
