@@ -236,7 +236,7 @@ fn synod(program: &Path, name: &str, log: &str, data: &Path) -> Result<Service, 
         // With less than two cores for each, a node that looks for more before it sleeps takes a
         // core from those that it waits for.
         if available_parallelism().is_ok_and(|cores| cores.get() < 2 * ports.len()) {
-            command.args(["--set", "timeouts.busy_poll_us=0"]);
+            command.args(["--set", "timeouts.keep_core_us=0"]);
         }
         processes.push(Running::start(&mut command)?);
     }

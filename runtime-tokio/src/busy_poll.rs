@@ -16,11 +16,13 @@ use std::time::Duration;
 use synod_core::Instant;
 use synod_core::service::Output;
 
+use crate::config::Transport;
+
 /// Until when a loop stays awake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BusyPoll {
     span: Duration,
-    /// The part of the span, from its beginning, in which the loop keeps its core.
+    /// For so long, from the beginning, the loop keeps its core.
     keeps: Duration,
     /// A command went on in the turn that was last.
     is_stirred: bool,
@@ -29,9 +31,10 @@ pub(crate) struct BusyPoll {
 }
 
 impl BusyPoll {
-    /// A loop that sleeps, until a command makes it look for `span`.
-    pub(crate) fn new(span: Duration, log_is_instant: bool) -> Self {
-        let keeps = if log_is_instant { span / 2 } else { Duration::ZERO };
+    /// A loop that sleeps, until a command makes it look.
+    pub(crate) fn new(transport: &Transport, log_is_instant: bool) -> Self {
+        let span = transport.busy_poll;
+        let keeps = if log_is_instant { transport.keep_core } else { Duration::ZERO };
         let (until, gives_way_from) = (Instant::ZERO, Instant::ZERO);
         Self { span, keeps, is_stirred: false, until, gives_way_from }
     }
@@ -80,10 +83,15 @@ mod tests {
 
     const SPAN: Duration = Duration::from_micros(100);
 
+    fn busy_poll(span: Duration, log_is_instant: bool) -> BusyPoll {
+        let transport = Transport { busy_poll: span, keep_core: SPAN / 2, ..Transport::default() };
+        BusyPoll::new(&transport, log_is_instant)
+    }
+
     #[test]
     fn only_a_command_keeps_the_loop_awake_and_not_for_longer_than_said() {
         let start = Instant(1_000_000);
-        let mut busy_poll = BusyPoll::new(SPAN, true);
+        let mut busy_poll = busy_poll(SPAN, true);
         busy_poll.begin(start);
         assert!(!busy_poll.is_awake(start), "nothing has happened yet");
         busy_poll.stir();
@@ -99,10 +107,10 @@ mod tests {
     }
 
     #[test]
-    fn the_core_is_kept_for_half_of_the_time_and_for_none_while_a_device_works() {
+    fn the_core_is_kept_at_first_and_never_while_a_device_works() {
         let start = Instant(1_000_000);
         for (log_is_instant, keeps) in [(true, SPAN / 2), (false, Duration::ZERO)] {
-            let mut busy_poll = BusyPoll::new(SPAN, log_is_instant);
+            let mut busy_poll = busy_poll(SPAN, log_is_instant);
             busy_poll.stir();
             busy_poll.begin(start);
             assert_eq!(busy_poll.gives_way(start), keeps.is_zero());
@@ -113,7 +121,7 @@ mod tests {
 
     #[test]
     fn without_a_span_the_loop_sleeps_at_once() {
-        let mut busy_poll = BusyPoll::new(Duration::ZERO, true);
+        let mut busy_poll = busy_poll(Duration::ZERO, true);
         busy_poll.stir();
         busy_poll.begin(Instant(7));
         assert!(!busy_poll.is_awake(Instant(7)));

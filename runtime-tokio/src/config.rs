@@ -69,11 +69,13 @@ pub struct Transport {
     pub shutdown_timeout: Duration,
     /// How long the loop looks for input, after a turn in which a command went on, before it
     /// sleeps, and the thread of a log in files for records after a sync; zero to sleep at once,
-    /// 10 ms at most. The loop of a node whose log is in memory keeps its core for half of that
-    /// time; otherwise cores are given away between two looks. A node through which no command goes
-    /// spends nothing on this. What it buys is latency: to be woken takes tens of microseconds.
-    /// Where all cores are busy, as with more loaded nodes than cores, it costs more than it buys.
+    /// 10 ms at most. A node through which no command goes spends nothing on this. What it buys is
+    /// latency: to be woken takes tens of microseconds. Where all cores are busy it buys nothing.
     pub busy_poll: Duration,
+    /// For how long of that, from the beginning, the loop of a node whose log is in memory keeps
+    /// its core; otherwise cores are given away between two looks. Zero where processes share
+    /// cores: kept from another process, they are kept from whoever is to answer.
+    pub keep_core: Duration,
 }
 
 impl Member {
@@ -111,6 +113,7 @@ impl Default for Transport {
             submits_waiting_max: 1 << 14,
             shutdown_timeout: Duration::from_secs(5),
             busy_poll: Duration::from_micros(100),
+            keep_core: Duration::from_micros(50),
         }
     }
 }
@@ -147,6 +150,7 @@ impl Transport {
             ("redial_min", !self.redial_min.is_zero(), "more than zero"),
             ("redial_max", self.redial_max >= self.redial_min, "at least redial_min"),
             ("busy_poll", self.busy_poll <= BUSY_POLL_MAX, "at most 10 ms"),
+            ("keep_core", self.keep_core <= BUSY_POLL_MAX, "at most 10 ms"),
         ];
         match whole.into_iter().find(|(_, sound, _)| !sound) {
             Some((name, _, range)) => Err(StartError::Limit { name, range }),
@@ -165,7 +169,7 @@ pub fn cluster_named(name: &str) -> ClusterId {
     ClusterId(hash)
 }
 
-/// Whoever polls for longer wants a core of its own, not a loop that gives it away.
+/// Whoever polls for longer wants a core of its own, and a runtime that has it.
 const BUSY_POLL_MAX: Duration = Duration::from_millis(10);
 
 fn in_range(value: usize, min: usize, max: usize) -> bool {
@@ -203,6 +207,7 @@ mod tests {
         assert_eq!(named(|t| t.redial_min = Duration::ZERO), "redial_min");
         assert_eq!(named(|t| t.redial_max = Duration::from_millis(1)), "redial_max");
         assert_eq!(named(|t| t.busy_poll = Duration::from_millis(11)), "busy_poll");
+        assert_eq!(named(|t| t.keep_core = Duration::from_millis(11)), "keep_core");
     }
 
     #[test]

@@ -44,8 +44,7 @@ impl<M: StateMachine> EventLoop<M> {
     /// Runs until the node is shut down or fails.
     pub(crate) async fn run(mut self) -> Result<(), NodeError> {
         let mut turn = Turn::default();
-        let span = self.identity.transport.busy_poll;
-        let mut busy_poll = BusyPoll::new(span, self.host.log.is_instant());
+        let mut busy_poll = BusyPoll::new(&self.identity.transport, self.host.log.is_instant());
         loop {
             self.begin(&mut turn, &mut busy_poll).await;
             // Nothing is read from here to the end of the turn: what was taken in is judged by a

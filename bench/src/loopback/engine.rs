@@ -107,14 +107,14 @@ async fn work<E: Engine>(seat: &Seat, engine: &mut E) -> io::Result<()> {
 
 /// Looks for frames for as long as Synod's loop does before it sleeps, and in the same way.
 async fn look(wires: &Wires, log_is_instant: bool) {
-    let (since, span) = (Instant::now(), Transport::default().busy_poll);
-    let keeps_core = if log_is_instant { span / 2 } else { Duration::ZERO };
+    let (since, transport) = (Instant::now(), Transport::default());
+    let keeps_core = if log_is_instant { transport.keep_core } else { Duration::ZERO };
     loop {
         if poll_fn(|cx| Poll::Ready(wires.poll_ready(cx).is_ready())).await {
             return;
         }
         let looked = since.elapsed();
-        if looked >= span {
+        if looked >= transport.busy_poll {
             return;
         }
         if looked >= keeps_core {

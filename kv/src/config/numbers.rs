@@ -90,6 +90,9 @@ pub const NUMBERS: &[Number] = &[
     number("timeouts.busy_poll_us", 0, 10_000, "looking again before sleeping", |t, us| {
         t.transport.busy_poll = Duration::from_micros(us);
     }),
+    number("timeouts.keep_core_us", 0, 10_000, "of that, keeping the core", |t, us| {
+        t.transport.keep_core = Duration::from_micros(us);
+    }),
     number("timeouts.request_ms", 1, HOUR_MS, "until a request is given up", |t, ms| {
         t.service.request_timeout = Duration::from_millis(ms);
     }),
