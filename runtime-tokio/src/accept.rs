@@ -1,30 +1,30 @@
 //! The way in: takes connections, and has each prove by a handshake who it is.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use synod_core::{Boot, Header, Incarnation, NodeId};
+use synod_core::Header;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::connection::Connection;
+use crate::doorstep::{Doorsteps, Proven};
 use crate::faults::Fault;
-use crate::handshake::{HandshakeError, Hello, Reason, Refusal, Reply};
-use crate::link::{Identity, LinkEvent};
+use crate::handshake::{HandshakeError, Hello, Reply};
+use crate::known::Life;
+use crate::link::Identity;
 
-/// Takes connections until it is dropped, and with it all that it took.
+/// Takes connections until it is dropped, and leaves each with the link to its peer.
 pub(crate) async fn accept(
     listener: TcpListener,
     identity: Arc<Identity>,
-    events: mpsc::Sender<LinkEvent>,
+    doorsteps: Doorsteps,
 ) {
     let unproven = Arc::new(Semaphore::new(identity.transport.unproven_connections_max));
-    let acceptor = Arc::new(Acceptor { identity, events, known: Arc::default() });
+    let acceptor = Arc::new(Acceptor { identity, doorsteps });
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -58,20 +58,17 @@ pub(crate) async fn accept(
 
 struct Acceptor {
     identity: Arc<Identity>,
-    events: mpsc::Sender<LinkEvent>,
-    known: Arc<Known>,
+    doorsteps: Doorsteps,
 }
 
 impl Acceptor {
-    /// One connection, from the first byte to the last.
+    /// One connection, from its first byte until it is known whose it is.
     async fn serve(
         self: Arc<Self>,
         mut stream: TcpStream,
         from: SocketAddr,
         permit: OwnedSemaphorePermit,
     ) {
-        // Whether the option can be set matters to nobody who sends a few bytes.
-        let _ = stream.set_nodelay(true);
         let transport = &self.identity.transport;
         let faults = &self.identity.faults;
         let shaken = timeout(transport.handshake_timeout, self.shake_hands(&mut stream, from));
@@ -88,9 +85,10 @@ impl Acceptor {
         };
         drop(permit);
         tracing::info!("node {} connected from {from}", header.node);
-        let connection = Connection::new(header, stream, from, self.identity.clone(), life);
-        // Without a loop there is nobody to take it in.
-        let _ = self.events.send(LinkEvent::Inbound(Box::new(connection))).await;
+        // The handshake let members pass only.
+        if let Some((_, doorstep)) = self.doorsteps.iter().find(|(peer, _)| *peer == header.node) {
+            doorstep.leave(Proven { stream, header, from, life });
+        }
     }
 
     /// `None` when the connection is not to be used, which has been told then.
@@ -120,7 +118,7 @@ impl Acceptor {
         let own = &self.identity.header;
         let admitted = hello
             .judge(own, &self.identity.members)
-            .and_then(|version| Ok((version, self.admit(&hello.header)?)));
+            .and_then(|version| Ok((version, self.identity.known.admit(&hello.header)?)));
         let (verdict, proven) = match admitted {
             Ok((version, life)) => (Ok(version), Some((hello.header, life))),
             Err(refusal) => {
@@ -131,129 +129,11 @@ impl Acceptor {
                 (Err(refusal), None)
             }
         };
-        let reply = Reply { node: own.node, verdict };
+        let reply = Reply { header: *own, verdict };
         // A dialler that is gone meanwhile tells of it on its own side.
         stream.write_all(&reply.encode()).await.ok().and(proven)
-    }
-
-    fn admit(&self, header: &Header) -> Result<Life, Refusal> {
-        let session = self.known.admit(header)?;
-        Ok(Life { known: self.known.clone(), node: header.node, session })
-    }
-}
-
-/// The lives and runs of the peers that have been met, to tell a second process of the same id and
-/// a connection of an earlier run from a new connection of the same.
-#[derive(Debug, Default)]
-struct Known(Mutex<Peers>);
-
-#[derive(Debug, Default)]
-struct Peers {
-    met: BTreeMap<NodeId, Met>,
-    sessions: u64,
-}
-
-#[derive(Debug)]
-struct Met {
-    incarnation: Incarnation,
-    /// Invariant: the highest of this incarnation.
-    boot: Boot,
-    /// The latest connection.
-    session: u64,
-    is_connected: bool,
-}
-
-impl Known {
-    /// Takes a connection in and numbers it.
-    fn admit(&self, header: &Header) -> Result<u64, Refusal> {
-        let mut peers = self.lock();
-        let Header { node, incarnation, boot, .. } = *header;
-        if let Some(met) = peers.met.get(&node) {
-            let is_same_life = met.incarnation == incarnation;
-            if !is_same_life && met.is_connected {
-                return Err(Reason::DuplicateNode.because(format_args!(
-                    "another process goes by the id {node} and is connected, on another disk: \
-                     give each its own id, or stop the one that is not wanted"
-                )));
-            }
-            if is_same_life && boot < met.boot {
-                return Err(Reason::EarlierRun.because(format_args!(
-                    "this is run {} of node {node}, and its run {} is known already",
-                    boot.0, met.boot.0
-                )));
-            }
-        }
-        peers.sessions += 1;
-        let session = peers.sessions;
-        peers.met.insert(node, Met { incarnation, boot, session, is_connected: true });
-        Ok(session)
-    }
-
-    /// A connection ended.
-    fn forget(&self, node: NodeId, session: u64) {
-        let mut peers = self.lock();
-        if let Some(met) = peers.met.get_mut(&node).filter(|met| met.session == session) {
-            met.is_connected = false;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Peers> {
-        // No code under the lock can panic half-way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The life of a connection that was admitted: while it lasts, no other disk of the same node is.
-#[derive(Debug)]
-pub(crate) struct Life {
-    known: Arc<Known>,
-    node: NodeId,
-    session: u64,
-}
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        self.known.forget(self.node, self.session);
     }
 }
 
 /// How long no connection is taken when the system has none to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn header(incarnation: u64, boot: u64) -> Header {
-        Header {
-            node: NodeId(2),
-            incarnation: Incarnation(incarnation),
-            boot: Boot(boot),
-            ..Header::default()
-        }
-    }
-
-    #[test]
-    fn one_life_at_a_time() {
-        let known = Known::default();
-        let first = known.admit(&header(7, 1)).expect("the first");
-        let again = known.admit(&header(7, 1)).expect("it dials again");
-        let reason = |refused: Result<u64, Refusal>| refused.expect_err("a refusal").code;
-        assert_eq!(reason(known.admit(&header(8, 1))), Reason::DuplicateNode as u16);
-
-        // The end of a connection that was replaced says nothing about the one in its place.
-        known.forget(NodeId(2), first);
-        assert_eq!(reason(known.admit(&header(8, 1))), Reason::DuplicateNode as u16);
-        known.forget(NodeId(2), again);
-        known.admit(&header(8, 1)).expect("another disk, and the old one is gone");
-    }
-
-    #[test]
-    fn runs_do_not_go_back() {
-        let known = Known::default();
-        known.admit(&header(7, 4)).expect("run 4");
-        known.admit(&header(7, 6)).expect("a restart");
-        let refused = known.admit(&header(7, 5)).expect_err("an earlier run");
-        assert_eq!(refused.code, Reason::EarlierRun as u16);
-    }
-}

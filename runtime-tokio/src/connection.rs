@@ -1,4 +1,5 @@
-//! A connection from a peer that has proven who it is: the loop reads it itself.
+//! A connection with a peer that has proven who it is: the loop reads it itself. What goes out on
+//! it is the business of its [link](crate::link).
 //!
 //! A task of its own would cost a wake-up for each batch of frames, and a queue between the two.
 
@@ -8,52 +9,59 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use synod_core::{Header, Instant};
-use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::oneshot;
 
-use crate::accept::Life;
-use crate::acks::Acks;
 use crate::buffers::Buffers;
 use crate::clock;
 use crate::faults::Fault;
 use crate::framing::{FrameError, FrameReader};
+use crate::known::Life;
 use crate::link::Identity;
 
-/// The way in from one peer. Dropped, it closes the connection.
+/// The way in from one peer. Dropped, it has the link close the connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// Who speaks, as the handshake has it.
     pub(crate) header: Header,
     from: SocketAddr,
-    reader: FrameReader<TcpStream>,
+    reader: FrameReader<OwnedReadHalf>,
     identity: Arc<Identity>,
-    acks: Acks,
     /// Something came since `silent_since`.
     was_heard: bool,
     silent_since: Instant,
-    _life: Life,
+    life: Life,
+    /// Its end is what the link waits for.
+    _is_read: oneshot::Sender<()>,
 }
 
 impl Connection {
     pub(crate) fn new(
         header: Header,
-        stream: TcpStream,
+        way_in: OwnedReadHalf,
         from: SocketAddr,
         identity: Arc<Identity>,
         life: Life,
+        is_read: oneshot::Sender<()>,
     ) -> Self {
         let bytes = identity.transport.receive_buffer_bytes;
-        let reader = FrameReader::new(stream, bytes, identity.frame_bytes_max);
+        let reader = FrameReader::new(way_in, bytes, identity.frame_bytes_max);
         let silent_since = clock::now();
         Self {
             header,
             from,
             reader,
             identity,
-            acks: Acks::default(),
             was_heard: false,
             silent_since,
-            _life: life,
+            life,
+            _is_read: is_read,
         }
+    }
+
+    /// Its number among all connections of this process.
+    pub(crate) const fn session(&self) -> u64 {
+        self.life.session
     }
 
     /// The next frames, one or more, back to back. `None` when the connection is to be dropped,
@@ -67,24 +75,26 @@ impl Connection {
         let frames = match ready!(self.reader.poll_next(cx, buffers)) {
             Ok(Some(frames)) => {
                 self.was_heard = true;
-                self.acks.put_off(self.reader.get_ref());
                 Some(frames)
             }
             Ok(None) => {
-                tracing::info!("node {node} closed its connection from {from}");
+                faults.report(
+                    Fault::LinkLost,
+                    format_args!("node {node} at {from} closed the connection"),
+                );
                 None
             }
             Err(FrameError::Io(error)) => {
                 faults.report(
                     Fault::LinkLost,
-                    format_args!("the connection of node {node} from {from} broke: {error}"),
+                    format_args!("the connection with node {node} at {from} broke: {error}"),
                 );
                 None
             }
             Err(FrameError::Garbage(error)) => {
                 faults.report(
                     Fault::BadFrame,
-                    format_args!("closed the connection of node {node} from {from}: {error}"),
+                    format_args!("closed the connection with node {node} at {from}: {error}"),
                 );
                 None
             }
@@ -103,7 +113,7 @@ impl Connection {
             let (node, from) = (self.header.node, self.from);
             self.identity.faults.report(
                 Fault::LinkLost,
-                format_args!("closed the connection of node {node} from {from}: silent"),
+                format_args!("closed the connection with node {node} at {from}: it is silent"),
             );
         }
         is_silent

@@ -270,7 +270,6 @@ impl<M: StateMachine> EventLoop<M> {
             Some(LinkStatus {
                 peer: *peer,
                 is_up: queue.is_open,
-                is_connected: self.sources.inbound[place].is_some(),
                 queued_bytes: queue.bytes,
                 frames_sent: queue.sent,
                 frames_dropped: queue.dropped,

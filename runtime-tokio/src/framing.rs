@@ -46,11 +46,6 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
         Self { from, buffer: Buffer::default(), buffer_bytes, frame_bytes_max, expected: 0 }
     }
 
-    /// The connection.
-    pub(crate) const fn get_ref(&self) -> &S {
-        &self.from
-    }
-
     /// The next frames, one or more, back to back; `None` at the end of the connection.
     ///
     /// Not to be called again after an error.

@@ -1,8 +1,8 @@
 //! The handshake: what the two ends of a new connection tell each other before any frame.
 //!
 //! The node that dials sends one [`Hello`] and waits; the node that accepts answers with one
-//! [`Reply`], a welcome or a refusal. Only then do frames flow, from the dialler to the acceptor
-//! alone: between two nodes there are two connections, one each way.
+//! [`Reply`], a welcome or a refusal. Only then do frames flow, both ways: between two nodes there
+//! is one connection, whichever of them dialled it.
 //!
 //! Both texts are fixed for all versions of the library, so that any two versions can tell each
 //! other why they do not work together. Numbers are little endian.
@@ -25,8 +25,8 @@
 //! | 10 | 2 | 0 for a welcome, else the [`Reason`] |
 //! | 12 | 2 | wire version that the dialler is to speak |
 //! | 14 | 2 | zero |
-//! | 16 | 8 | the node that answers |
-//! | 24 | length - 28 | a refusal in words, UTF-8 |
+//! | 16 | 60 | who answers: cluster, group, epoch, node, incarnation, boot, as in a hello |
+//! | 76 | length - 80 | a refusal in words, UTF-8 |
 //! | length - 4 | 4 | CRC-32C of everything before |
 
 use std::fmt;
@@ -51,7 +51,7 @@ pub(crate) struct Hello {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Reply {
     /// Who answers.
-    pub(crate) node: NodeId,
+    pub(crate) header: Header,
     /// The wire version to speak, or why not.
     pub(crate) verdict: Result<u16, Refusal>,
 }
@@ -103,7 +103,7 @@ const REPLY_MAGIC: [u8; 8] = *b"SYNOREPL";
 /// Magic and length: what is read first.
 const PREFIX: usize = 10;
 const HELLO_LEN: usize = 88;
-const REPLY_LEN_MIN: usize = 28;
+const REPLY_LEN_MIN: usize = 80;
 /// Neither text may be longer, in any version.
 const LEN_MAX: usize = 1024;
 const TEXT_MAX: usize = 600;
@@ -117,15 +117,8 @@ impl Hello {
         out.extend_from_slice(&self.versions.0.to_le_bytes());
         out.extend_from_slice(&self.versions.1.to_le_bytes());
         out.extend_from_slice(&[0; 2]);
-        let Header { cluster, group, epoch, node, incarnation, boot } = self.header;
-        out.extend_from_slice(&cluster.0.to_le_bytes());
-        out.extend_from_slice(&group.0.to_le_bytes());
-        out.extend_from_slice(&epoch.number.to_le_bytes());
-        out.extend_from_slice(&epoch.first.0.to_le_bytes());
-        out.extend_from_slice(&epoch.digest.to_le_bytes());
-        for number in [node.0, incarnation.0, boot.0, self.to.0] {
-            out.extend_from_slice(&number.to_le_bytes());
-        }
+        put_header(&self.header, &mut out);
+        out.extend_from_slice(&self.to.0.to_le_bytes());
         seal(out)
     }
 
@@ -135,16 +128,8 @@ impl Hello {
         let mut fields = Fields(bytes.get(PREFIX..).unwrap_or_default());
         let versions = (fields.u16()?, fields.u16()?);
         fields.u16()?;
-        let cluster = ClusterId(fields.u64()?);
-        let group = GroupId(fields.u64()?);
-        let epoch =
-            Epoch { number: fields.u32()?, first: Slot(fields.u64()?), digest: fields.u64()? };
-        let node = NodeId(fields.u64()?);
-        let incarnation = Incarnation(fields.u64()?);
-        let boot = Boot(fields.u64()?);
-        let to = NodeId(fields.u64()?);
-        let header = Header { cluster, group, epoch, node, incarnation, boot };
-        Ok(Self { versions, header, to })
+        let header = fields.header()?;
+        Ok(Self { versions, header, to: NodeId(fields.u64()?) })
     }
 
     /// Judges a dialler by what stands in its hello. `own` is the header of the node that was
@@ -233,7 +218,7 @@ impl Reply {
         out.extend_from_slice(&code.to_le_bytes());
         out.extend_from_slice(&version.to_le_bytes());
         out.extend_from_slice(&[0; 2]);
-        out.extend_from_slice(&self.node.0.to_le_bytes());
+        put_header(&self.header, &mut out);
         out.extend_from_slice(text.as_bytes());
         seal(out)
     }
@@ -244,16 +229,16 @@ impl Reply {
         let mut fields = Fields(bytes.get(PREFIX..).unwrap_or_default());
         let (code, version) = (fields.u16()?, fields.u16()?);
         fields.u16()?;
-        let node = NodeId(fields.u64()?);
+        let header = fields.header()?;
         if code == 0 {
-            return Ok(Self { node, verdict: Ok(version) });
+            return Ok(Self { header, verdict: Ok(version) });
         }
         // Whoever answered may be anybody: nothing of theirs reaches a terminal unseen.
         let text = String::from_utf8_lossy(fields.0)
             .chars()
             .map(|letter| if letter.is_control() { ' ' } else { letter })
             .collect();
-        Ok(Self { node, verdict: Err(Refusal { code, text }) })
+        Ok(Self { header, verdict: Err(Refusal { code, text }) })
     }
 }
 
@@ -282,6 +267,16 @@ impl fmt::Display for HandshakeError {
 impl From<io::Error> for HandshakeError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+fn put_header(header: &Header, out: &mut Vec<u8>) {
+    let Header { cluster, group, epoch, node, incarnation, boot } = *header;
+    out.extend_from_slice(&cluster.0.to_le_bytes());
+    out.extend_from_slice(&group.0.to_le_bytes());
+    out.extend_from_slice(&epoch.number.to_le_bytes());
+    for number in [epoch.first.0, epoch.digest, node.0, incarnation.0, boot.0] {
+        out.extend_from_slice(&number.to_le_bytes());
     }
 }
 
@@ -339,6 +334,15 @@ impl Fields<'_> {
     fn u64(&mut self) -> Result<u64, HandshakeError> {
         self.take().map(u64::from_le_bytes)
     }
+
+    fn header(&mut self) -> Result<Header, HandshakeError> {
+        let cluster = ClusterId(self.u64()?);
+        let group = GroupId(self.u64()?);
+        let epoch = Epoch { number: self.u32()?, first: Slot(self.u64()?), digest: self.u64()? };
+        let node = NodeId(self.u64()?);
+        let (incarnation, boot) = (Incarnation(self.u64()?), Boot(self.u64()?));
+        Ok(Header { cluster, group, epoch, node, incarnation, boot })
+    }
 }
 
 #[cfg(test)]
@@ -373,7 +377,7 @@ mod tests {
         assert_eq!(Hello::read(&mut bytes.as_slice()).await.expect("a hello"), hello());
         let refusal = Reason::WrongNode.because(format_args!("look elsewhere"));
         for verdict in [Ok(1), Err(refusal)] {
-            let reply = Reply { node: NodeId(2), verdict };
+            let reply = Reply { header: header(2), verdict };
             let bytes = reply.encode();
             assert_eq!(Reply::read(&mut bytes.as_slice()).await.expect("a reply"), reply);
         }
@@ -405,7 +409,7 @@ mod tests {
     async fn the_words_of_a_stranger_are_cut_and_cleaned() {
         let text = format!("\x1b[2J{}", "ä".repeat(TEXT_MAX));
         let verdict = Err(Refusal { code: 77, text });
-        let bytes = Reply { node: NodeId(2), verdict }.encode();
+        let bytes = Reply { header: header(2), verdict }.encode();
         let reply = Reply::read(&mut bytes.as_slice()).await.expect("a reply");
         let refusal = reply.verdict.expect_err("a refusal");
         assert_eq!(refusal.code, 77);

@@ -234,7 +234,8 @@ mod tests {
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (near, (far, _)) = (near.expect("an end"), far.expect("an end"));
         let queue = Arc::new(SendQueue::new(1 << 16));
-        queue.open(Arc::new(near));
+        let (_way_in, way_out) = near.into_split();
+        queue.open(Arc::new(way_out));
         let mut host = host_of(vec![None, Some(queue)]);
         let send = |host: &mut Host<u64>, message| {
             let (to, payload) = (NodeSet::of(MemberIndex(1)), Payload::Replica(message));

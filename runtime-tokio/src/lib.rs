@@ -96,7 +96,6 @@
 #![forbid(unsafe_code)]
 
 mod accept;
-mod acks;
 mod buffers;
 mod busy_poll;
 mod caller;
@@ -104,6 +103,7 @@ mod checksum;
 mod clock;
 mod config;
 mod connection;
+mod doorstep;
 mod error;
 mod event_loop;
 mod faults;
@@ -111,6 +111,7 @@ mod framing;
 mod handle;
 mod handshake;
 mod host;
+mod known;
 mod link;
 mod log_side;
 mod log_thread;

@@ -9,8 +9,9 @@ use synod_core::wire::{self, Payload};
 use synod_core::{Ballot, Boot, ClusterId, Configuration, GroupId, Header, Incarnation, Kind};
 use synod_core::{Limits, Message, NodeId, Proposal, Slot};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -19,6 +20,7 @@ use crate::buffers::Buffers;
 use crate::clock;
 use crate::config::{Member, Transport};
 use crate::connection::Connection;
+use crate::doorstep::{Doorstep, Doorsteps, Proven};
 use crate::faults::{Fault, Faults};
 use crate::handshake::{Hello, Reason, Reply, VERSIONS};
 use crate::link::{Identity, Link, LinkEvent};
@@ -37,6 +39,7 @@ const LIMITS: Limits = Limits {
 struct Side {
     identity: Arc<Identity>,
     address: String,
+    doorsteps: Doorsteps,
     events: mpsc::Receiver<LinkEvent>,
     news: mpsc::Sender<LinkEvent>,
     tasks: JoinSet<()>,
@@ -52,42 +55,53 @@ impl Side {
         let address = listener.local_addr().expect("an address").to_string();
         let members = [1, 2, 3].map(NodeId).to_vec();
         let frame_bytes_max = wire::frame_bytes_max(&LIMITS);
-        let faults = Faults::default();
-        let identity = Arc::new(Identity { header, members, transport, frame_bytes_max, faults });
+        let peers = members.iter().filter(|member| **member != header.node);
+        let doorsteps: Doorsteps = peers.map(|peer| (*peer, Arc::default())).collect();
+        let (known, faults) = (Arc::default(), Faults::default());
+        let identity = Identity { header, members, transport, frame_bytes_max, known, faults };
+        let identity = Arc::new(identity);
         let (news, events) = mpsc::channel(16);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, identity.clone(), news.clone()));
-        Self { identity, address, events, news, tasks }
+        tasks.spawn(accept(listener, identity.clone(), doorsteps.clone()));
+        Self { identity, address, doorsteps, events, news, tasks }
     }
 
-    /// Dials another node at an address.
+    fn doorstep(&self, peer: u64) -> &Arc<Doorstep> {
+        let doorstep = self.doorsteps.iter().find(|(node, _)| *node == NodeId(peer));
+        &doorstep.expect("a peer").1
+    }
+
+    /// Keeps up a link to another node, which listens at an address.
     fn link(&mut self, to: u64, address: impl Into<String>) -> Arc<SendQueue> {
         let queue = Arc::new(SendQueue::new(self.identity.transport.send_queue_bytes_max));
         let peer = Member { node: NodeId(to), address: address.into() };
         let (identity, events) = (self.identity.clone(), self.news.clone());
-        self.tasks.spawn(Link { identity, peer, queue: queue.clone(), events }.keep());
+        let doorstep = self.doorstep(to).clone();
+        self.tasks.spawn(Link { identity, peer, queue: queue.clone(), doorstep, events }.keep());
         queue
     }
 
-    async fn up(&mut self) -> NodeId {
+    async fn up(&mut self) -> Connection {
         match within(self.events.recv()).await {
-            Some(LinkEvent::Up(peer)) => peer,
+            Some(LinkEvent::Up(connection)) => *connection,
             other => panic!("{other:?}"),
         }
     }
 
-    async fn down(&mut self) -> NodeId {
+    async fn down(&mut self) -> (NodeId, u64) {
         match within(self.events.recv()).await {
-            Some(LinkEvent::Down(peer)) => peer,
+            Some(LinkEvent::Down(peer, session)) => (peer, session),
             other => panic!("{other:?}"),
         }
     }
 
-    async fn inbound(&mut self) -> (Header, Connection) {
-        match within(self.events.recv()).await {
-            Some(LinkEvent::Inbound(connection)) => (connection.header, *connection),
-            other => panic!("{other:?}"),
-        }
+    /// What node 1 dialled, on the side of a node that has no link to it. Both ways.
+    async fn accepted(&mut self) -> (Connection, OwnedWriteHalf) {
+        let Proven { stream, header, from, life } = within(self.doorstep(1).take()).await;
+        let (way_in, way_out) = stream.into_split();
+        let (is_read, _) = oneshot::channel();
+        let identity = self.identity.clone();
+        (Connection::new(header, way_in, from, identity, life, is_read), way_out)
     }
 
     async fn until(&self, fault: Fault, count: u64) {
@@ -99,8 +113,13 @@ impl Side {
         .await;
     }
 
+    /// How many connections with a peer there are.
+    fn connections(&self, peer: u64) -> u32 {
+        self.identity.known.connections(NodeId(peer))
+    }
+
     fn said_nothing(&mut self) -> bool {
-        self.events.try_recv().is_err()
+        self.events.try_recv().is_err() && self.doorsteps.iter().all(|(_, step)| step.is_empty())
     }
 }
 
@@ -161,9 +180,10 @@ async fn frames_arrive_as_they_were_sent() {
     let mut left = Side::listen(1).await;
     let mut right = Side::listen(2).await;
     let queue = left.link(2, right.address.clone());
-    assert_eq!(left.up().await, NodeId(2));
-    let (speaker, mut frames) = right.inbound().await;
-    assert_eq!(speaker, header(1));
+    let open = left.up().await;
+    assert_eq!(open.header, header(2));
+    let (mut frames, _way_out) = right.accepted().await;
+    assert_eq!(frames.header, header(1));
 
     let sent: Vec<Bytes> = [1, 1_000, 900_000, 3, 70_000, 1, 1].map(frame).to_vec();
     for frame in &sent {
@@ -195,8 +215,8 @@ async fn a_loop_that_does_not_keep_up_holds_back_its_peer_and_loses_nothing() {
     let mut left = Side::listen_as(header(1), transport).await;
     let mut right = Side::listen(2).await;
     let queue = left.link(2, right.address.clone());
-    assert_eq!(left.up().await, NodeId(2));
-    let (_, mut frames) = right.inbound().await;
+    let _open = left.up().await;
+    let (mut frames, _way_out) = right.accepted().await;
 
     // Nobody reads these frames: they stay where they were pushed, but for what the buffers of
     // the system hold.
@@ -236,16 +256,20 @@ async fn a_link_comes_up_when_its_peer_does_and_again_after_it_broke() {
 
     let late = TcpListener::bind(address).await.expect("the port is free again");
     let mut right = Side::listen(2).await;
-    right.tasks.spawn(accept(late, right.identity.clone(), right.news.clone()));
-    assert_eq!(left.up().await, NodeId(2));
-    let (_, frames) = right.inbound().await;
+    right.tasks.spawn(accept(late, right.identity.clone(), right.doorsteps.clone()));
+    let mut open = left.up().await;
+    let both_ways = right.accepted().await;
 
-    // The loop of the other side hangs up.
-    drop(frames);
-    assert_eq!(left.down().await, NodeId(2));
-    assert_eq!(left.up().await, NodeId(2));
+    // The other side hangs up.
+    drop(both_ways);
+    assert_eq!(next(&mut open).await, None);
     assert_eq!(left.identity.faults.count(Fault::LinkLost), 1);
-    right.inbound().await;
+    let session = open.session();
+    drop(open);
+    assert_eq!(left.down().await, (NodeId(2), session));
+    let again = left.up().await;
+    assert_ne!(again.session(), session);
+    right.accepted().await;
 }
 
 #[tokio::test]
@@ -297,7 +321,7 @@ async fn two_processes_of_one_id_are_told_apart() {
     let mut right = Side::listen(2).await;
     let (first, reply) = connect(&right.address, hello(1, 2)).await;
     assert_eq!(reply.verdict, Ok(1));
-    let (_, frames) = right.inbound().await;
+    let frames = right.accepted().await;
     let mut other = hello(1, 2);
     other.header.incarnation = Incarnation(999);
     let (_, reply) = connect(&right.address, other).await;
@@ -375,7 +399,7 @@ async fn a_peer_that_falls_silent_is_cut_off() {
         Transport { silence_timeout: Duration::from_millis(200), ..Transport::default() };
     let mut right = Side::listen_as(header(2), transport).await;
     let (mut stream, _) = connect(&right.address, hello(1, 2)).await;
-    let (_, mut frames) = right.inbound().await;
+    let (mut frames, way_out) = right.accepted().await;
     let start = clock::now();
     assert!(!frames.is_silent(start));
     stream.write_all(&frame(9)).await.expect("it is sent");
@@ -385,7 +409,7 @@ async fn a_peer_that_falls_silent_is_cut_off() {
     assert!(!frames.is_silent(heard.after(Duration::from_millis(199))));
     assert!(frames.is_silent(heard.after(Duration::from_millis(200))));
     assert_eq!(right.identity.faults.count(Fault::LinkLost), 1);
-    drop(frames);
+    drop((frames, way_out));
     assert!(is_closed(&mut stream).await);
 }
 
@@ -393,12 +417,12 @@ async fn a_peer_that_falls_silent_is_cut_off() {
 async fn garbage_among_frames_closes_the_connection() {
     let mut right = Side::listen(2).await;
     let (mut stream, _) = connect(&right.address, hello(1, 2)).await;
-    let (_, mut frames) = right.inbound().await;
+    let (mut frames, way_out) = right.accepted().await;
     stream.write_all(&frame(9)).await.expect("it is sent");
     stream.write_all(&[0xAB; 64]).await.expect("it is sent");
     assert_eq!(next(&mut frames).await, Some(frame(9)), "what was sound counts");
     assert_eq!(next(&mut frames).await, None);
-    drop(frames);
+    drop((frames, way_out));
     assert!(is_closed(&mut stream).await);
     assert_eq!(right.identity.faults.count(Fault::BadFrame), 1);
 }
@@ -416,9 +440,9 @@ async fn a_peer_that_never_reads_costs_its_queue_and_no_more() {
     let queue = left.link(2, address);
     let (mut stream, _) = deaf.accept().await.expect("a connection");
     within(Hello::read(&mut stream)).await.expect("a hello");
-    let welcome = Reply { node: NodeId(2), verdict: Ok(1) };
+    let welcome = Reply { header: header(2), verdict: Ok(1) };
     stream.write_all(&welcome.encode()).await.expect("it is sent");
-    assert_eq!(left.up().await, NodeId(2));
+    let open = left.up().await;
 
     // More than the buffers of both systems hold, until the queue is full.
     let large = frame(200_000);
@@ -432,9 +456,130 @@ async fn a_peer_that_never_reads_costs_its_queue_and_no_more() {
     })
     .await;
     // What waits is bounded, and in the end the link is given up and dialled anew.
-    assert_eq!(left.down().await, NodeId(2));
+    assert_eq!(left.down().await, (NodeId(2), open.session()));
     assert_eq!(queue.tally().bytes, 0);
     assert_eq!(left.identity.faults.count(Fault::LinkLost), 1);
     let (_again, _) = within(deaf.accept()).await.expect("a connection");
     drop(stream);
+}
+
+/// Sends a frame each way, and sees it arrive.
+async fn talk(queue: &SendQueue, far: &mut Connection, bytes: usize) {
+    let sent = frame(bytes);
+    queue.push(sent.clone());
+    queue.flush();
+    assert_eq!(next(far).await, Some(sent));
+}
+
+#[tokio::test]
+async fn one_connection_carries_both_ways_whoever_dials() {
+    let nowhere = "127.0.0.1:1";
+    for by_the_smaller in [true, false] {
+        let (mut left, mut right) = (Side::listen(1).await, Side::listen(2).await);
+        let (to_left, to_right) = (left.address.clone(), right.address.clone());
+        let (there, back) = match by_the_smaller {
+            true => (left.link(2, to_right), right.link(1, nowhere)),
+            false => (left.link(2, nowhere), right.link(1, to_left)),
+        };
+        let (mut near, mut far) = (left.up().await, right.up().await);
+        assert_eq!((near.header, far.header), (header(2), header(1)));
+        talk(&there, &mut far, 10).await;
+        talk(&back, &mut near, 20).await;
+        // Neither dials while they are connected.
+        assert_eq!((left.connections(2), right.connections(1)), (1, 1));
+        assert!(left.said_nothing() && right.said_nothing());
+    }
+}
+
+#[tokio::test]
+async fn two_that_dial_at_once_keep_one_connection() {
+    for round in 0..100 {
+        let (mut left, mut right) = (Side::listen(1).await, Side::listen(2).await);
+        let (to_left, to_right) = (left.address.clone(), right.address.clone());
+        let (there, back) = match round % 2 {
+            0 => {
+                let there = left.link(2, to_right);
+                (there, right.link(1, to_left))
+            }
+            _ => {
+                let back = right.link(1, to_left);
+                (left.link(2, to_right), back)
+            }
+        };
+        // The larger may have used its own first, which is replaced then, without a word of a loss.
+        let (mut near, mut far) = (left.up().await, right.up().await);
+        within(async {
+            while (left.connections(2), right.connections(1)) != (1, 1) {
+                while let Ok(event) = right.events.try_recv() {
+                    match event {
+                        LinkEvent::Up(connection) => far = *connection,
+                        LinkEvent::Down(..) => panic!("round {round}: {event:?}"),
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        talk(&there, &mut far, 10).await;
+        talk(&back, &mut near, 20).await;
+        assert!(left.said_nothing() && right.said_nothing(), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_larger_id_dials_waits_until_it_speaks() {
+    let mut left = Side::listen(1).await;
+    let queue = left.link(2, "127.0.0.1:1");
+    let (first, _) = connect(&left.address, hello(2, 1)).await;
+    let mut open = left.up().await;
+    // Given up before it was used, as when both dialled at once: nothing happens.
+    for _ in 0..2 {
+        let (other, reply) = connect(&left.address, hello(2, 1)).await;
+        assert_eq!(reply.verdict, Ok(1));
+        drop(other);
+    }
+    let (mut second, _) = connect(&left.address, hello(2, 1)).await;
+    within(async {
+        while left.connections(2) != 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    assert!(left.said_nothing());
+    queue.push(frame(5));
+    queue.flush();
+    let mut got = vec![0; frame(5).len()];
+    let mut first = first;
+    within(first.read_exact(&mut got)).await.expect("the first is in use");
+
+    // The peer has lost the first, which nobody here has noticed.
+    second.write_all(&frame(9)).await.expect("it is sent");
+    let mut again = left.up().await;
+    assert_ne!(again.session(), open.session());
+    assert_eq!(next(&mut again).await, Some(frame(9)), "what it said is not lost");
+    talk_by_hand(&queue, &mut second).await;
+    drop(first);
+    assert_eq!(next(&mut open).await, None);
+}
+
+#[tokio::test]
+async fn what_a_smaller_id_dials_anew_is_used_at_once() {
+    let mut right = Side::listen(2).await;
+    let queue = right.link(1, "127.0.0.1:1");
+    let (_first, _) = connect(&right.address, hello(1, 2)).await;
+    let open = right.up().await;
+    let (mut second, _) = connect(&right.address, hello(1, 2)).await;
+    let again = right.up().await;
+    assert_ne!(again.session(), open.session());
+    talk_by_hand(&queue, &mut second).await;
+    assert!(right.said_nothing());
+}
+
+async fn talk_by_hand(queue: &SendQueue, far: &mut TcpStream) {
+    let sent = frame(30);
+    queue.push(sent.clone());
+    queue.flush();
+    let mut got = vec![0; sent.len()];
+    within(far.read_exact(&mut got)).await.expect("it is in use");
+    assert_eq!(got, sent);
 }

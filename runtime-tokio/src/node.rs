@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::accept::accept;
 use crate::config::{Data, Member, Transport};
+use crate::doorstep::{Doorstep, Doorsteps};
 use crate::event_loop::EventLoop;
 use crate::faults::Faults;
 use crate::handle::Handle;
@@ -309,10 +310,10 @@ impl Builder {
 
         let identity = Arc::new(self.identity(service.replica().header(), &configuration));
         let mut tasks = JoinSet::new();
+        let (queues, doorsteps) = self.spawn_links(&identity, &events, &mut tasks);
         if let Some(listener) = listener {
-            tasks.spawn(accept(listener, identity.clone(), events.clone()));
+            tasks.spawn(accept(listener, identity.clone(), doorsteps));
         }
-        let queues = self.spawn_links(&identity, &events, &mut tasks);
         let host = Host::new(configuration.clone(), queues, log, reads, leader);
         let received = vec![0; configuration.members().len()];
         let batches_max = self.transport.receive_batches_max;
@@ -343,17 +344,20 @@ impl Builder {
             members: configuration.members().to_vec(),
             transport: self.transport,
             frame_bytes_max: wire::frame_bytes_max(&self.limits),
+            known: Arc::default(),
             faults: Faults::default(),
         }
     }
 
-    /// One link per peer; returns their queues, by index of the peer.
+    /// One link per peer; returns their queues, by index of the peer, and where to leave what the
+    /// peers dial.
     fn spawn_links(
         &self,
         identity: &Arc<Identity>,
         events: &mpsc::Sender<LinkEvent>,
         tasks: &mut JoinSet<()>,
-    ) -> Vec<Option<Arc<SendQueue>>> {
+    ) -> (Vec<Option<Arc<SendQueue>>>, Doorsteps) {
+        let mut doorsteps = Doorsteps::new();
         let mut queue_of = |node: &NodeId| {
             let peer = self.members.iter().find(|member| member.node == *node)?.clone();
             if peer.node == self.node {
@@ -361,11 +365,14 @@ impl Builder {
             }
             let queue = Arc::new(SendQueue::new(self.transport.send_queue_bytes_max));
             let (identity, events) = (identity.clone(), events.clone());
-            let link = Link { identity, peer, queue: queue.clone(), events };
+            let doorstep = Arc::new(Doorstep::default());
+            doorsteps.push((peer.node, doorstep.clone()));
+            let link = Link { identity, peer, queue: queue.clone(), doorstep, events };
             tasks.spawn(link.keep());
             Some(queue)
         };
-        identity.members.iter().map(&mut queue_of).collect()
+        let queues = identity.members.iter().map(&mut queue_of).collect();
+        (queues, doorsteps)
     }
 
     /// Binds the address to listen on; a group of one needs none.

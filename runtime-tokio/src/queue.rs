@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -28,8 +28,9 @@ pub(crate) struct SendQueue {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The link, while it is up. Without one nothing is kept: it would be stale when one comes.
-    stream: Option<Arc<TcpStream>>,
+    /// The way out, while the link is up. Without one nothing is kept: it would be stale when one
+    /// comes.
+    stream: Option<Arc<OwnedWriteHalf>>,
     frames: VecDeque<Bytes>,
     /// Bytes in `frames`. Invariant: at most `bytes_max`.
     bytes: usize,
@@ -82,7 +83,7 @@ impl SendQueue {
     }
 
     /// A link is up: frames are kept from now on.
-    pub(crate) fn open(&self, stream: Arc<TcpStream>) {
+    pub(crate) fn open(&self, stream: Arc<OwnedWriteHalf>) {
         let mut inner = self.lock();
         *inner = Inner {
             stream: Some(stream),
@@ -101,7 +102,11 @@ impl SendQueue {
 
     /// Goes on where the loop could not, until the link breaks: sends as `stream`, the one that
     /// the queue was opened with, has room. A socket that has none for `stall` counts as broken.
-    pub(crate) async fn keep_sending(&self, stream: &TcpStream, stall: Duration) -> io::Error {
+    pub(crate) async fn keep_sending(
+        &self,
+        stream: &OwnedWriteHalf,
+        stall: Duration,
+    ) -> io::Error {
         loop {
             self.stuck.notified().await;
             loop {
@@ -186,7 +191,8 @@ const SLICES_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncReadExt;
-    use tokio::net::TcpListener;
+    use tokio::net::tcp::OwnedReadHalf;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -196,17 +202,18 @@ mod tests {
         Bytes::from(vec![7; len])
     }
 
-    /// Both ends of a connection.
-    async fn connected() -> (Arc<TcpStream>, TcpStream) {
+    /// The way out of one end of a connection, its way in, and the other end.
+    async fn connected() -> (Arc<OwnedWriteHalf>, OwnedReadHalf, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
-        (Arc::new(near.expect("a connection")), far.expect("a connection").0)
+        let (way_in, way_out) = near.expect("a connection").into_split();
+        (Arc::new(way_out), way_in, far.expect("a connection").0)
     }
 
     #[tokio::test]
     async fn bytes_are_bounded_until_the_socket_took_them() {
-        let (near, _far) = connected().await;
+        let (near, _way_in, _far) = connected().await;
         let queue = SendQueue::new(100);
         queue.open(near);
         for _ in 0..3 {
@@ -221,7 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_kept_without_a_link() {
-        let (near, _far) = connected().await;
+        let (near, _way_in, _far) = connected().await;
         let queue = SendQueue::new(100);
         queue.push(frame(1));
         queue.flush();
@@ -249,7 +256,7 @@ mod tests {
     async fn the_link_goes_on_where_the_socket_was_full() {
         const FRAMES: usize = 200;
         const LEN: usize = 100_000;
-        let (near, mut far) = connected().await;
+        let (near, _way_in, mut far) = connected().await;
         let queue = SendQueue::new(FRAMES * LEN);
         queue.open(near.clone());
         for _ in 0..FRAMES {
@@ -273,7 +280,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_that_takes_nothing_counts_as_broken() {
-        let (near, _far) = connected().await;
+        let (near, _way_in, _far) = connected().await;
         let queue = SendQueue::new(usize::MAX);
         queue.open(near.clone());
         while queue.tally().bytes == 0 {
@@ -287,7 +294,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_link_hears_of_a_socket_that_broke() {
-        let (near, far) = connected().await;
+        let (near, _way_in, far) = connected().await;
         far.set_zero_linger().expect("an option of every system");
         drop(far);
         let queue = SendQueue::new(1 << 20);

@@ -21,7 +21,7 @@ use crate::{NodeError, clock};
 /// is taken in as a whole.
 pub(crate) struct Sources<R> {
     pub(crate) events: mpsc::Receiver<LinkEvent>,
-    /// Connections from peers, by index.
+    /// Connections with peers, by index.
     pub(crate) inbound: Vec<Option<Connection>>,
     pub(crate) reports: mpsc::Receiver<LogReport>,
     pub(crate) answers: mpsc::Receiver<ReadAnswer>,
@@ -114,7 +114,7 @@ impl<R> Sources<R> {
         }
     }
 
-    /// Closes the connection from a peer.
+    /// Closes the connection with a peer.
     pub(crate) fn hang_up(&mut self, peer: MemberIndex) {
         self.inbound[peer.place()] = None;
     }
@@ -124,13 +124,21 @@ impl<R> Sources<R> {
         while let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
             is_ready = true;
             match event {
-                LinkEvent::Up(peer) => turn.links.push(LinkChange::Up(peer)),
-                LinkEvent::Down(peer) => turn.links.push(LinkChange::Down(peer)),
-                LinkEvent::Inbound(connection) => {
+                LinkEvent::Up(connection) => {
+                    let node = connection.header.node;
                     // The handshake let members pass only. The connection before this one, if
                     // there is one, closes by being dropped.
-                    if let Some(peer) = self.configuration.index_of(connection.header.node) {
+                    if let Some(peer) = self.configuration.index_of(node) {
                         self.inbound[peer.place()] = Some(*connection);
+                        turn.links.push(LinkChange::Up(node));
+                    }
+                }
+                LinkEvent::Down(node, session) => {
+                    let Some(peer) = self.configuration.index_of(node) else { continue };
+                    let inbound = &mut self.inbound[peer.place()];
+                    // What was dropped here was told here.
+                    if inbound.take_if(|open| open.session() == session).is_some() {
+                        turn.links.push(LinkChange::Down(node));
                     }
                 }
             }

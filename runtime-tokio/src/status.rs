@@ -10,21 +10,19 @@ use crate::Fault;
 pub struct NodeStatus {
     /// The replica and its state machine.
     pub service: Status,
-    /// The links to and from each peer, in the order of node ids.
+    /// The link to each peer, in the order of node ids.
     pub links: Vec<LinkStatus>,
     /// Each kind of fault and how often it occurred since the node started.
     pub faults: Vec<(Fault, u64)>,
 }
 
-/// The links between a node and one peer.
+/// The link between a node and one peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LinkStatus {
     /// The peer.
     pub peer: NodeId,
-    /// Whether the link to it is up.
+    /// Whether the two are connected.
     pub is_up: bool,
-    /// Whether it is connected to this node.
-    pub is_connected: bool,
     /// Bytes that wait to be sent to it. At most `send_queue_bytes_max`.
     pub queued_bytes: usize,
     /// Frames handed to its link.
@@ -43,8 +41,7 @@ impl NodeStatus {
         if self.service.votes {
             return Vec::new();
         }
-        let apart = |link: &&LinkStatus| !link.is_up || !link.is_connected;
-        self.links.iter().filter(apart).map(|link| link.peer).collect()
+        self.links.iter().filter(|link| !link.is_up).map(|link| link.peer).collect()
     }
 
     /// How often `fault` occurred.

@@ -15,7 +15,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-use support::stranger::{connect, forged_accept, header, hello, is_closed, welcome};
+use support::stranger::{connect, forged_accept, header, hello, is_closed, until_closed};
+use support::stranger::welcome;
 use support::{Cluster, Running, applied_by, apply, test, within};
 
 /// Two of three members, while the third is away and strangers use its name.
@@ -113,7 +114,7 @@ fn bad_frames_close_the_connection_that_they_came_by() {
             let (mut stream, code, text) = connect(pair.address, &header(3), (1, 1), 1).await;
             assert_eq!(code, 0, "{text}");
             stream.write_all(frame).await.expect("it is sent");
-            assert!(is_closed(&mut stream).await, "frame {place}");
+            until_closed(&mut stream).await;
             let status = pair.until(Fault::BadFrame, place as u64 + 1).await;
             assert_eq!(status.fault(Fault::LinkLost), lost, "closed for its silence only");
         }
@@ -141,7 +142,7 @@ fn frames_of_another_speaker_or_an_earlier_run_are_refused() {
             let (mut stream, code, text) = connect(pair.address, &own, (1, 1), 1).await;
             assert_eq!(code, 0, "{text}");
             stream.write_all(&forged_accept(other)).await.expect("it is sent");
-            assert!(is_closed(&mut stream).await);
+            until_closed(&mut stream).await;
             pair.until(Fault::OtherSpeaker, place as u64 + 1).await;
         }
         // The whole of a connection of an earlier run, replayed.
@@ -219,7 +220,7 @@ async fn never_read(address: SocketAddr, own: u64) {
     };
     let mut streams = Vec::new();
     loop {
-        streams.push(welcome(&listener, own).await);
+        streams.push(welcome(&listener, &header(own)).await);
     }
 }
 

@@ -34,6 +34,14 @@ pub fn hello(header: &Header, versions: (u16, u16), to: u64) -> Vec<u8> {
     out.extend_from_slice(&versions.0.to_le_bytes());
     out.extend_from_slice(&versions.1.to_le_bytes());
     out.extend_from_slice(&[0, 0]);
+    put_header(header, &mut out);
+    out.extend_from_slice(&to.to_le_bytes());
+    let checksum = crc32c(0, &out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    out
+}
+
+fn put_header(header: &Header, out: &mut Vec<u8>) {
     out.extend_from_slice(&header.cluster.0.to_le_bytes());
     out.extend_from_slice(&header.group.0.to_le_bytes());
     out.extend_from_slice(&header.epoch.number.to_le_bytes());
@@ -42,15 +50,11 @@ pub fn hello(header: &Header, versions: (u16, u16), to: u64) -> Vec<u8> {
     out.extend_from_slice(&header.node.0.to_le_bytes());
     out.extend_from_slice(&header.incarnation.0.to_le_bytes());
     out.extend_from_slice(&header.boot.0.to_le_bytes());
-    out.extend_from_slice(&to.to_le_bytes());
-    let checksum = crc32c(0, &out);
-    out.extend_from_slice(&checksum.to_le_bytes());
-    out
 }
 
 /// The code and the words of a reply; code 0 is a welcome.
 pub async fn read_reply(stream: &mut TcpStream) -> (u16, String) {
-    let mut head = [0; 24];
+    let mut head = [0; 76];
     within(stream.read_exact(&mut head)).await.expect("a reply");
     assert_eq!(&head[..8], b"SYNOREPL");
     let length = usize::from(u16::from_le_bytes([head[8], head[9]]));
@@ -75,16 +79,16 @@ pub async fn connect(
 }
 
 /// Takes a connection, welcomes whoever it is, and hands it over unread.
-pub async fn welcome(listener: &TcpListener, own: u64) -> TcpStream {
+pub async fn welcome(listener: &TcpListener, own: &Header) -> TcpStream {
     let (mut stream, _) = within(listener.accept()).await.expect("a connection");
     let mut hello = [0; 88];
     within(stream.read_exact(&mut hello)).await.expect("a hello");
     let mut out = b"SYNOREPL".to_vec();
-    out.extend_from_slice(&28_u16.to_le_bytes());
+    out.extend_from_slice(&80_u16.to_le_bytes());
     out.extend_from_slice(&0_u16.to_le_bytes());
     out.extend_from_slice(&1_u16.to_le_bytes());
     out.extend_from_slice(&[0, 0]);
-    out.extend_from_slice(&own.to_le_bytes());
+    put_header(own, &mut out);
     let checksum = crc32c(0, &out);
     out.extend_from_slice(&checksum.to_le_bytes());
     stream.write_all(&out).await.expect("the welcome is sent");
@@ -110,4 +114,10 @@ pub fn encode(header: &Header, message: Message<'_, Bytes>) -> Bytes {
 pub async fn is_closed(stream: &mut TcpStream) -> bool {
     let mut byte = [0];
     matches!(within(stream.read(&mut byte)).await, Ok(0) | Err(_))
+}
+
+/// Waits until the other end closes the connection, whatever it has to say before.
+pub async fn until_closed(stream: &mut TcpStream) {
+    let mut bytes = [0; 1 << 10];
+    while matches!(within(stream.read(&mut bytes)).await, Ok(count) if count > 0) {}
 }
