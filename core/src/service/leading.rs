@@ -64,6 +64,7 @@ impl<M: StateMachine> Service<M> {
 
     /// Proposes the next decree, with what waits; an empty one if it `opens` the leadership. When
     /// nothing waits, or the replica gives it back, nothing has changed and this is `false`.
+    #[inline(never)]
     fn propose_next(&mut self, ballot: Ballot, opens: bool) -> bool {
         let (decree, contents) = self.write_decree(ballot, opens);
         if !opens && contents.is_empty() {

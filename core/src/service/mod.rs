@@ -451,6 +451,8 @@ impl<M: StateMachine> Service<M> {
     }
 
     /// Draws the conclusions from how things stand: who leads, what time it is.
+    // Not inlined, like all that few polls need: each poll would make room for it.
+    #[inline(never)]
     fn settle(&mut self) {
         self.restless = false;
         self.stance = Stance {
@@ -510,6 +512,7 @@ impl<M: StateMachine> Service<M> {
     }
 
     /// Applies the decrees at hand, up to the first one that somebody here waits for.
+    #[inline(never)]
     fn finish_decree(&mut self) {
         loop {
             if let Some(at) = self.delivery.open_at() {
