@@ -18,11 +18,7 @@ use crate::known::Life;
 use crate::link::Identity;
 
 /// Takes connections until it is dropped, and leaves each with the link to its peer.
-pub(crate) async fn accept(
-    listener: TcpListener,
-    identity: Arc<Identity>,
-    doorsteps: Doorsteps,
-) {
+pub(crate) async fn accept(listener: TcpListener, identity: Arc<Identity>, doorsteps: Doorsteps) {
     let unproven = Arc::new(Semaphore::new(identity.transport.unproven_connections_max));
     let acceptor = Arc::new(Acceptor { identity, doorsteps });
     let mut connections = JoinSet::new();

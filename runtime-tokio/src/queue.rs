@@ -102,11 +102,7 @@ impl SendQueue {
 
     /// Goes on where the loop could not, until the link breaks: sends as `stream`, the one that
     /// the queue was opened with, has room. A socket that has none for `stall` counts as broken.
-    pub(crate) async fn keep_sending(
-        &self,
-        stream: &OwnedWriteHalf,
-        stall: Duration,
-    ) -> io::Error {
+    pub(crate) async fn keep_sending(&self, stream: &OwnedWriteHalf, stall: Duration) -> io::Error {
         loop {
             self.stuck.notified().await;
             loop {

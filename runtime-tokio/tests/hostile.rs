@@ -15,8 +15,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-use support::stranger::{connect, forged_accept, header, hello, is_closed, until_closed};
 use support::stranger::welcome;
+use support::stranger::{connect, forged_accept, header, hello, is_closed, until_closed};
 use support::{Cluster, Running, applied_by, apply, test, within};
 
 /// Two of three members, while the third is away and strangers use its name.
