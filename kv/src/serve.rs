@@ -152,7 +152,6 @@ impl Backend for Handle<Reply> {
             let links = status.links.iter().map(|link| Link {
                 peer: link.peer,
                 is_up: link.is_up,
-                is_connected: link.is_connected,
                 queued_bytes: link.queued_bytes,
             });
             Some(NodeFacts {

@@ -58,15 +58,13 @@ impl Facts {
     }
 }
 
-/// The links between this replica and one peer.
+/// The link between this replica and one peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Link {
     /// The peer.
     pub peer: NodeId,
-    /// Whether the link to it is up.
+    /// Whether the two are connected.
     pub is_up: bool,
-    /// Whether it is connected to this replica.
-    pub is_connected: bool,
     /// Bytes that wait to be sent to it.
     pub queued_bytes: usize,
 }

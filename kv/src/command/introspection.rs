@@ -252,9 +252,8 @@ fn replication_section(facts: &Facts, text: &mut String) {
         ],
     );
     for link in &facts.links {
-        let Link { peer, is_up, is_connected, queued_bytes } = *link;
-        let (up, connected) = (u8::from(is_up), u8::from(is_connected));
-        let value = format_args!("up={up},connected={connected},queued_bytes={queued_bytes}");
+        let Link { peer, is_up, queued_bytes } = *link;
+        let value = format_args!("up={},queued_bytes={queued_bytes}", u8::from(is_up));
         lines(text, [(&format!("link_{peer}"), &value)]);
     }
 }

@@ -19,7 +19,7 @@ fn facts() -> Facts {
         applied: Slot(8),
         digest: 0xAB,
         keys: 3,
-        links: vec![Link { peer: NodeId(1), is_up: true, is_connected: false, queued_bytes: 6 }],
+        links: vec![Link { peer: NodeId(1), is_up: true, queued_bytes: 6 }],
         log: "memory",
         client_port: 6379,
         clients: 1,
@@ -221,7 +221,7 @@ fn info_has_role_and_leader() {
         assert!(info.contains(line), "{line} in {info}");
     }
     assert!(info.contains("state_digest:00000000000000ab|"), "{info}");
-    assert!(info.contains("link_1:up=1,connected=0,queued_bytes=6|"), "{info}");
+    assert!(info.contains("link_1:up=1,queued_bytes=6|"), "{info}");
     assert!(!info.contains("# Server"), "{info}");
     let all = client.ask("INFO");
     for section in ["Server", "Clients", "Stats", "Replication", "Keyspace"] {
