@@ -110,6 +110,21 @@ impl<D> Message<'_, D> {
             Self::Learned { .. } => "learned",
         }
     }
+
+    /// The proposals that it carries; none for most messages.
+    #[must_use]
+    pub const fn proposals(&self) -> &[Proposal<D>] {
+        match self {
+            Self::Promise { proposals, .. }
+            | Self::Accept { proposals, .. }
+            | Self::Learned { proposals, .. } => proposals,
+            Self::Beat(_)
+            | Self::Prepare { .. }
+            | Self::Accepted { .. }
+            | Self::Nack { .. }
+            | Self::Learn { .. } => &[],
+        }
+    }
 }
 
 /// As transcripts show it: `2a 1.0 [0=x@1.0] decided=0`.

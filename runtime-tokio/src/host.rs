@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use synod_core::service::{Outcome, Output, RequestId};
-use synod_core::wire::{self, Payload};
+use synod_core::wire::{self, Parts, Payload};
 use synod_core::{Ballot, Configuration, Header, Message, NodeId, NodeSet, WriteId};
 use tokio::sync::watch;
 
@@ -27,6 +27,9 @@ pub(crate) struct Host<R> {
     pub(crate) waiting: Waiting<R>,
     /// For frames to send.
     buffers: Buffers,
+    /// For those with large decrees.
+    parts: Parts,
+    gathered: Vec<Bytes>,
     pub(crate) leader: watch::Sender<Option<Ballot>>,
 }
 
@@ -39,7 +42,8 @@ impl<R> Host<R> {
         leader: watch::Sender<Option<Ballot>>,
     ) -> Self {
         let (waiting, buffers) = (Waiting::new(), Buffers::new(SENT_RESTING_BYTES_MAX));
-        Self { configuration, queues, log, reads, waiting, buffers, leader }
+        let (parts, gathered) = (Parts::new(COPIED_BYTES_MAX), Vec::new());
+        Self { configuration, queues, log, reads, waiting, buffers, parts, gathered, leader }
     }
 
     /// Does one output. Returns up to where the log is durable now, if that is news.
@@ -95,9 +99,14 @@ impl<R> Host<R> {
         }
     }
 
-    /// Encodes once for all receivers, into memory of its own: a queue that is slow to empty holds
-    /// on to its own frames, to at most as many bytes again, and to nothing else.
+    /// Encodes once for all receivers, into memory of its own, but for large decrees, which are
+    /// sent from where they are: a queue that is slow to empty holds on to its own frames, to at
+    /// most as many bytes again, and to the chunks that such decrees were cut from.
     fn send(&mut self, header: &Header, to: NodeSet, payload: &Payload<'_>) {
+        if self.parts.lends(payload) {
+            self.send_parts(header, to, payload);
+            return;
+        }
         let mut buffer = self.buffers.take(wire::encoded_len(payload));
         wire::encode_with(checksum::crc32c, header, payload, &mut buffer.bytes);
         let frame = buffer.split();
@@ -107,6 +116,17 @@ impl<R> Host<R> {
                 queue.push(frame.clone());
             }
         }
+    }
+
+    fn send_parts(&mut self, header: &Header, to: NodeSet, payload: &Payload<'_>) {
+        self.parts.encode_with(checksum::crc32c, header, payload);
+        self.gathered.extend(self.parts.drain());
+        for peer in to.iter() {
+            if let Some(Some(queue)) = self.queues.get(peer.place()) {
+                queue.push_parts(&self.gathered);
+            }
+        }
+        self.gathered.clear();
     }
 }
 
@@ -156,6 +176,9 @@ impl<R> Waiting<R> {
     }
 }
 
+/// Larger decrees are sent from where they are.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+
 /// Buffers of sent frames that no queue holds any more have at most so many bytes.
 const SENT_RESTING_BYTES_MAX: usize = 16 << 20;
 
@@ -167,6 +190,7 @@ mod tests {
     use synod_core::service::{Request, Why};
     use synod_core::{Body, Incarnation, Limits, MemberIndex, Record};
     use synod_log::{Log, MemoryLog};
+    use tokio::io::AsyncReadExt;
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::{mpsc, oneshot};
 
@@ -262,6 +286,36 @@ mod tests {
         host.flush();
         far.readable().await.expect("what was queued leaves at the end of a turn");
         assert!(arrived());
+    }
+
+    #[tokio::test]
+    async fn a_large_decree_is_sent_from_where_it_is() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (_way_in, way_out) = near.expect("an end").into_split();
+        let (mut far, _) = far.expect("an end");
+        let queue = Arc::new(SendQueue::new(1 << 20));
+        queue.open(Arc::new(way_out));
+        let mut host = host_of(vec![None, Some(queue)]);
+        for (len, is_copied) in [(COPIED_BYTES_MAX, true), (COPIED_BYTES_MAX + 1, false)] {
+            let (ballot, from) = (Ballot::ZERO, synod_core::Slot(1));
+            let decree = Bytes::from(vec![7; len]);
+            let app = synod_core::Kind::App(decree.clone());
+            let proposals = [synod_core::Proposal { slot: from, ballot, decree: app }];
+            let message = Message::Accept { ballot, from, proposals: &proposals, decided: from };
+            let (to, payload) = (NodeSet::of(MemberIndex(1)), Payload::Replica(message));
+            let mut whole = bytes::BytesMut::new();
+            wire::encode(&Header::default(), &payload, &mut whole);
+            host.take(&Header::default(), Output::Send { to, payload });
+            drop(proposals);
+            assert_eq!(decree.is_unique(), is_copied);
+            host.flush();
+            assert!(decree.is_unique(), "what was sent is let go of");
+            let mut got = vec![0; whole.len()];
+            far.read_exact(&mut got).await.expect("the frame");
+            assert_eq!(got, whole);
+        }
     }
 
     #[tokio::test]

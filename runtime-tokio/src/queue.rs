@@ -31,8 +31,9 @@ struct Inner {
     /// The way out, while the link is up. Without one nothing is kept: it would be stale when one
     /// comes.
     stream: Option<Arc<OwnedWriteHalf>>,
-    frames: VecDeque<Bytes>,
-    /// Bytes in `frames`. Invariant: at most `bytes_max`.
+    /// Frames, each in one part or several.
+    parts: VecDeque<Part>,
+    /// Bytes in `parts`. Invariant: at most `bytes_max`.
     bytes: usize,
     sent: u64,
     dropped: u64,
@@ -40,6 +41,13 @@ struct Inner {
     is_full: bool,
     /// What ended the link, until it has heard of it.
     error: Option<io::Error>,
+}
+
+#[derive(Debug)]
+struct Part {
+    bytes: Bytes,
+    /// The next part is of another frame.
+    ends_frame: bool,
 }
 
 /// What went through a queue.
@@ -62,18 +70,27 @@ impl SendQueue {
     /// Queues a frame, unless it finds no room or no link. Nothing is sent yet.
     pub(crate) fn push(&self, frame: Bytes) {
         let mut inner = self.lock();
-        if inner.stream.is_none() || inner.bytes + frame.len() > self.bytes_max {
-            inner.dropped += 1;
-            return;
+        if inner.takes(frame.len(), self.bytes_max) {
+            inner.parts.push_back(Part { bytes: frame, ends_frame: true });
         }
-        inner.bytes += frame.len();
-        inner.frames.push_back(frame);
+    }
+
+    /// Queues a frame in parts: all of them or none.
+    pub(crate) fn push_parts(&self, frame: &[Bytes]) {
+        let mut inner = self.lock();
+        if inner.takes(frame.iter().map(Bytes::len).sum(), self.bytes_max) {
+            let part = |bytes: &Bytes| Part { bytes: bytes.clone(), ends_frame: false };
+            inner.parts.extend(frame.iter().map(part));
+            if let Some(last) = inner.parts.back_mut() {
+                last.ends_frame = true;
+            }
+        }
     }
 
     /// Sends what was queued, as far as the socket takes it now.
     pub(crate) fn flush(&self) {
         let mut inner = self.lock();
-        if inner.frames.is_empty() || inner.is_full {
+        if inner.parts.is_empty() || inner.is_full {
             return;
         }
         inner.send();
@@ -96,7 +113,8 @@ impl SendQueue {
     /// The link is gone, and with it all that waited for it.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
-        let dropped = inner.dropped + inner.frames.len() as u64;
+        let left = inner.parts.iter().filter(|part| part.ends_frame).count();
+        let dropped = inner.dropped + left as u64;
         *inner = Inner { sent: inner.sent, dropped, ..Inner::default() };
     }
 
@@ -140,17 +158,28 @@ impl SendQueue {
 }
 
 impl Inner {
+    /// Whether there is a link, and room for a frame of so many bytes, which is noted.
+    fn takes(&mut self, bytes: usize, bytes_max: usize) -> bool {
+        let takes = self.stream.is_some() && self.bytes + bytes <= bytes_max;
+        if takes {
+            self.bytes += bytes;
+        } else {
+            self.dropped += 1;
+        }
+        takes
+    }
+
     /// Hands frames to the socket until there are none, or it takes no more, or it breaks.
     fn send(&mut self) {
         self.is_full = false;
         let Some(stream) = self.stream.clone() else { return };
-        while !self.frames.is_empty() {
+        while !self.parts.is_empty() {
             let written = {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                for (slice, frame) in slices.iter_mut().zip(&self.frames) {
-                    *slice = IoSlice::new(frame);
+                for (slice, part) in slices.iter_mut().zip(&self.parts) {
+                    *slice = IoSlice::new(&part.bytes);
                 }
-                stream.try_write_vectored(&slices[..self.frames.len().min(SLICES_MAX)])
+                stream.try_write_vectored(&slices[..self.parts.len().min(SLICES_MAX)])
             };
             match written {
                 Ok(count) => self.advance(count),
@@ -169,19 +198,19 @@ impl Inner {
     /// The socket took `count` bytes.
     fn advance(&mut self, mut count: usize) {
         self.bytes -= count;
-        while let Some(front) = self.frames.front_mut() {
-            if front.len() > count {
-                front.advance(count);
+        while let Some(Part { bytes, ends_frame }) = self.parts.front_mut() {
+            if bytes.len() > count {
+                bytes.advance(count);
                 return;
             }
-            count -= front.len();
-            self.frames.pop_front();
-            self.sent += 1;
+            count -= bytes.len();
+            self.sent += u64::from(*ends_frame);
+            self.parts.pop_front();
         }
     }
 }
 
-/// Frames handed to the system in one call.
+/// Parts of frames handed to the system in one call.
 const SLICES_MAX: usize = 64;
 
 #[cfg(test)]
@@ -223,6 +252,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_frame_in_parts_is_queued_whole_or_not_at_all() {
+        let (near, _way_in, mut far) = connected().await;
+        let queue = SendQueue::new(100);
+        queue.push_parts(&[frame(1), frame(1)]);
+        assert_eq!(queue.tally(), QueueTally { dropped: 1, ..QueueTally::default() });
+        queue.open(near);
+        queue.push_parts(&[frame(30), frame(30)]);
+        queue.push_parts(&[frame(30), frame(30)]);
+        assert_eq!((queue.tally().bytes, queue.tally().dropped), (60, 2));
+        queue.flush();
+        far.read_exact(&mut [0; 60]).await.expect("the first frame");
+        assert_eq!((queue.tally().bytes, queue.tally().sent), (0, 1));
+        queue.push_parts(&[frame(30), frame(30)]);
+        queue.close();
+        assert_eq!(queue.tally().dropped, 3);
+    }
+
+    #[tokio::test]
     async fn nothing_is_kept_without_a_link() {
         let (near, _way_in, _far) = connected().await;
         let queue = SendQueue::new(100);
@@ -237,14 +284,15 @@ mod tests {
 
     #[tokio::test]
     async fn partial_writes_leave_the_rest() {
-        for count in 0..=5 {
-            let frames = VecDeque::from([Bytes::from_static(b"abc"), Bytes::from_static(b"de")]);
-            let mut inner = Inner { frames, bytes: 5, ..Inner::default() };
+        let part = |bytes, ends_frame| Part { bytes: Bytes::from_static(bytes), ends_frame };
+        for count in 0..=7 {
+            let parts = [part(b"abc", true), part(b"de", false), part(b"fg", true)].into();
+            let mut inner = Inner { parts, bytes: 7, ..Inner::default() };
             inner.advance(count);
-            let rest: Vec<u8> = inner.frames.iter().flatten().copied().collect();
-            assert_eq!(rest, b"abcde"[count..], "{count} written");
-            assert_eq!(inner.bytes, 5 - count);
-            assert_eq!(inner.sent, [0, 0, 0, 1, 1, 2][count]);
+            let rest: Vec<u8> = inner.parts.iter().flat_map(|part| part.bytes.to_vec()).collect();
+            assert_eq!(rest, b"abcdefg"[count..], "{count} written");
+            assert_eq!(inner.bytes, 7 - count);
+            assert_eq!(inner.sent, [0, 0, 0, 1, 1, 1, 1, 2][count]);
         }
     }
 

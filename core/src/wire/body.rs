@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes};
 
 use super::WireError;
 use super::field::{BALLOT_BYTES, FieldError, Fields, SLOT_BYTES, narrow, put_ballot, put_slot};
+use super::parts::Sink;
 use super::run::{self, Expected, PROPOSAL_BYTES_MIN};
 use crate::{Ballot, Beat, Incarnation, MEMBERS_MAX, Message, Proposal, Slot};
 
@@ -67,39 +68,40 @@ pub(super) fn encoded_len(message: &Message<'_, Bytes>) -> usize {
 }
 
 /// Appends the body of `message`.
-pub(super) fn put(message: &Message<'_, Bytes>, out: &mut impl BufMut) {
+pub(super) fn put(message: &Message<'_, Bytes>, out: &mut impl Sink) {
+    let own = out.own();
     match message {
-        Message::Beat(beat) => put_beat(beat, out),
+        Message::Beat(beat) => put_beat(beat, own),
         Message::Prepare { ballot, from } => {
-            put_ballot(*ballot, out);
-            put_slot(*from, out);
+            put_ballot(*ballot, own);
+            put_slot(*from, own);
         }
         Message::Promise { ballot, from, end, limit, decided, retained, proposals } => {
-            put_ballot(*ballot, out);
+            put_ballot(*ballot, own);
             for slot in [from, end, limit, decided, retained] {
-                put_slot(*slot, out);
+                put_slot(*slot, own);
             }
             put_run(expected(*from, *ballot), proposals, out);
         }
         Message::Accept { ballot, from, proposals, decided } => {
-            put_ballot(*ballot, out);
-            put_slot(*from, out);
-            put_slot(*decided, out);
+            put_ballot(*ballot, own);
+            put_slot(*from, own);
+            put_slot(*decided, own);
             put_run(expected(*from, *ballot), proposals, out);
         }
         Message::Accepted { ballot, end, resend } => {
-            put_ballot(*ballot, out);
-            put_slot(*end, out);
-            out.put_u8(u8::from(*resend));
+            put_ballot(*ballot, own);
+            put_slot(*end, own);
+            own.put_u8(u8::from(*resend));
         }
         Message::Nack { refused, promised } => {
-            put_ballot(*refused, out);
-            put_ballot(*promised, out);
+            put_ballot(*refused, own);
+            put_ballot(*promised, own);
         }
-        Message::Learn { from } => put_slot(*from, out),
+        Message::Learn { from } => put_slot(*from, own),
         Message::Learned { from, proposals, decided } => {
-            put_slot(*from, out);
-            put_slot(*decided, out);
+            put_slot(*from, own);
+            put_slot(*decided, own);
             put_run(expected(*from, Ballot::ZERO), proposals, out);
         }
     }
@@ -209,8 +211,8 @@ fn read_learned<'s>(
     Ok(Message::Learned { from, proposals, decided })
 }
 
-fn put_run(expected: Expected, proposals: &[Proposal<Bytes>], out: &mut impl BufMut) {
-    out.put_u32_le(narrow(proposals.len()));
+fn put_run(expected: Expected, proposals: &[Proposal<Bytes>], out: &mut impl Sink) {
+    out.own().put_u32_le(narrow(proposals.len()));
     run::put(expected, proposals, out);
 }
 

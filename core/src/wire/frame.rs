@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::field::{Fields, HEADER_BYTES, narrow, put_header};
+use super::parts::{Parts, Sink};
 use super::run::PROPOSAL_BYTES_MAX;
 use super::{Payload, WireError, body, service};
 use crate::checksum::{self, Crc, crc32c};
@@ -118,20 +119,34 @@ pub fn encode_into_with(
     Some(len)
 }
 
+impl Parts {
+    /// Encodes a frame, the same that [`encode_with`] makes, in place of the one before.
+    ///
+    /// Pre-condition: `payload` is within the limits of a configuration that passes its check.
+    pub fn encode_with(&mut self, crc: Crc, header: &Header, payload: &Payload<'_>) {
+        let len = encoded_len(payload);
+        self.begin(len);
+        put(header, payload, len, self);
+        debug_assert_eq!(self.len(), len, "the length announced is the length written");
+        self.seal(crc, CHECKSUM_AT);
+    }
+}
+
 /// Puts a frame of `len` bytes, its checksum left open.
-fn put(header: &Header, payload: &Payload<'_>, len: usize, out: &mut impl BufMut) {
-    out.put_u32_le(narrow(len));
-    out.put_slice(&MAGIC);
-    out.put_u8(VERSION);
-    out.put_u8(match payload {
+fn put(header: &Header, payload: &Payload<'_>, len: usize, out: &mut impl Sink) {
+    let own = out.own();
+    own.put_u32_le(narrow(len));
+    own.put_slice(&MAGIC);
+    own.put_u8(VERSION);
+    own.put_u8(match payload {
         Payload::Replica(message) => body::kind(message),
         Payload::Service(message) => service::kind(message),
     });
-    out.put_u32_le(0);
-    put_header(header, out);
+    own.put_u32_le(0);
+    put_header(header, own);
     match payload {
         Payload::Replica(message) => body::put(message, out),
-        Payload::Service(message) => service::put(message, out),
+        Payload::Service(message) => service::put(message, own),
     }
 }
 

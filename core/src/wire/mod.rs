@@ -77,6 +77,7 @@ mod body;
 mod error;
 pub(crate) mod field;
 mod frame;
+mod parts;
 pub(crate) mod run;
 mod service;
 #[cfg(test)]
@@ -92,6 +93,7 @@ pub use frame::{
     Decoder, FRAME_BYTES_MIN, MAGIC, PREFIX_BYTES, VERSION, encode, encode_into, encode_into_with,
     encode_with, encoded_len, frame_bytes_max, frame_len,
 };
+pub use parts::Parts;
 
 use bytes::Bytes;
 

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use bytes::{BufMut, Bytes};
 
 use super::field::{BALLOT_BYTES, FieldError, Fields, SLOT_BYTES, narrow, put_ballot, put_slot};
+use super::parts::Sink;
 use crate::{Ballot, Kind, Proposal, Slot};
 
 /// The least that one proposal takes.
@@ -56,22 +57,23 @@ pub(crate) fn encoded_len(mut expected: Expected, run: &[Proposal<Bytes>]) -> us
     len
 }
 
-/// Appends `run`. The decrees are copied here, once, and nowhere else.
-pub(crate) fn put(mut expected: Expected, run: &[Proposal<Bytes>], out: &mut impl BufMut) {
+/// Appends `run`. If decrees are copied it is here, once, and nowhere else.
+pub(crate) fn put(mut expected: Expected, run: &[Proposal<Bytes>], out: &mut impl Sink) {
     for proposal in run {
         let (flags, _) = expected.flags(proposal);
         let (kind, decree) = decree(proposal);
-        out.put_u32_le(narrow(decree.len()));
-        out.put_u8(kind);
-        out.put_u8(flags);
-        out.put_u16_le(0);
+        let own = out.own();
+        own.put_u32_le(narrow(decree.len()));
+        own.put_u8(kind);
+        own.put_u8(flags);
+        own.put_u16_le(0);
         if flags & FLAG_SLOT != 0 {
-            put_slot(proposal.slot, out);
+            put_slot(proposal.slot, own);
         }
         if flags & FLAG_BALLOT != 0 {
-            put_ballot(proposal.ballot, out);
+            put_ballot(proposal.ballot, own);
         }
-        out.put_slice(decree);
+        out.put_decree(decree);
         expected = Expected::behind(proposal);
     }
 }
@@ -121,9 +123,10 @@ fn read_one(expected: Expected, fields: &mut Fields<'_>) -> Result<Proposal<Byte
 }
 
 /// The kind and the bytes of a decree.
-fn decree(proposal: &Proposal<Bytes>) -> (u8, &[u8]) {
+fn decree(proposal: &Proposal<Bytes>) -> (u8, &Bytes) {
+    static NOTHING: Bytes = Bytes::new();
     match &proposal.decree {
-        Kind::Noop => (KIND_NOOP, &[]),
+        Kind::Noop => (KIND_NOOP, &NOTHING),
         Kind::App(bytes) => (KIND_APP, bytes),
     }
 }

@@ -233,6 +233,38 @@ fn decrees_are_not_copied() {
 }
 
 #[test]
+fn parts_are_the_frame_and_large_decrees_are_not_copied() {
+    let (run, patchwork) = (run(), patchwork());
+    for (_, payload) in payloads(&run, &patchwork) {
+        for copied in [0, 1, 5, 6] {
+            let mut parts = Parts::new(copied);
+            // What was not drained is gone.
+            parts.encode_with(crc32c, &Header::default(), &payload);
+            parts.encode_with(crc32c, &header(), &payload);
+            assert_eq!(parts.len(), encoded_len(&payload));
+            let lends = parts.lends(&payload);
+            let gathered: Vec<_> = parts.drain().collect();
+            assert!(parts.is_empty());
+            assert_eq!(gathered.concat(), frame(&payload), "{payload:?}");
+            assert!(gathered.iter().all(|part| !part.is_empty()));
+            let proposals = match &payload {
+                Payload::Replica(message) => message.proposals(),
+                Payload::Service(_) => &[],
+            };
+            let mut lent = 0;
+            for proposal in proposals {
+                let Kind::App(decree) = &proposal.decree else { continue };
+                let is_lent = gathered.iter().any(|part| range(part) == range(decree));
+                assert_eq!(is_lent, decree.len() > copied, "{decree:?} {copied}");
+                lent += usize::from(is_lent);
+            }
+            assert_eq!(lends, lent > 0);
+            assert!((lent..=2 * lent + 1).contains(&gathered.len()));
+        }
+    }
+}
+
+#[test]
 fn a_checksum_of_the_hosts_own_is_used_both_ways() {
     fn other(seed: u32, bytes: &[u8]) -> u32 {
         !crc32c(!seed, bytes)
