@@ -24,13 +24,14 @@ use crate::link::Identity;
 pub(crate) struct Connection {
     /// Who speaks, as the handshake has it.
     pub(crate) header: Header,
-    from: SocketAddr,
+    /// Where that is.
+    pub(crate) from: SocketAddr,
     reader: FrameReader<OwnedReadHalf>,
     identity: Arc<Identity>,
     /// Something came since `silent_since`.
     was_heard: bool,
     silent_since: Instant,
-    life: Life,
+    _life: Life,
     /// Its end is what the link waits for.
     _is_read: oneshot::Sender<()>,
 }
@@ -54,14 +55,9 @@ impl Connection {
             identity,
             was_heard: false,
             silent_since,
-            life,
+            _life: life,
             _is_read: is_read,
         }
-    }
-
-    /// Its number among all connections of this process.
-    pub(crate) const fn session(&self) -> u64 {
-        self.life.session
     }
 
     /// The next frames, one or more, back to back. `None` when the connection is to be dropped,

@@ -10,13 +10,7 @@ use crate::handshake::{Reason, Refusal};
 /// The lives and runs of the peers that have been met, to tell a second process of the same id and
 /// a connection of an earlier run from a new connection of the same.
 #[derive(Debug, Default)]
-pub(crate) struct Known(Mutex<Peers>);
-
-#[derive(Debug, Default)]
-struct Peers {
-    met: BTreeMap<NodeId, Met>,
-    sessions: u64,
-}
+pub(crate) struct Known(Mutex<BTreeMap<NodeId, Met>>);
 
 #[derive(Debug)]
 struct Met {
@@ -33,8 +27,6 @@ pub(crate) struct Life {
     known: Arc<Known>,
     node: NodeId,
     incarnation: Incarnation,
-    /// Its number among all connections of this process.
-    pub(crate) session: u64,
 }
 
 impl Known {
@@ -46,7 +38,7 @@ impl Known {
         let mut peers = self.lock();
         let Header { node, incarnation, boot, .. } = *header;
         let mut connections = 0;
-        if let Some(met) = peers.met.get(&node) {
+        if let Some(met) = peers.get(&node) {
             let is_same_life = met.incarnation == incarnation;
             if !is_same_life && met.connections > 0 {
                 return Err(Reason::DuplicateNode.because(format_args!(
@@ -62,18 +54,16 @@ impl Known {
             }
             connections = met.connections;
         }
-        peers.sessions += 1;
-        let session = peers.sessions;
-        peers.met.insert(node, Met { incarnation, boot, connections: connections + 1 });
-        Ok(Life { known: Arc::clone(self), node, incarnation, session })
+        peers.insert(node, Met { incarnation, boot, connections: connections + 1 });
+        Ok(Life { known: Arc::clone(self), node, incarnation })
     }
 
     #[cfg(test)]
     pub(crate) fn connections(&self, node: NodeId) -> u32 {
-        self.lock().met.get(&node).map_or(0, |met| met.connections)
+        self.lock().get(&node).map_or(0, |met| met.connections)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Peers> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, Met>> {
         // No code under the lock can panic half-way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,7 +72,7 @@ impl Known {
 impl Drop for Life {
     fn drop(&mut self) {
         let mut peers = self.known.lock();
-        let met = peers.met.get_mut(&self.node);
+        let met = peers.get_mut(&self.node);
         debug_assert!(
             met.as_ref().is_some_and(|met| met.incarnation == self.incarnation),
             "no other life is admitted while there are connections of this one"
@@ -111,7 +101,6 @@ mod tests {
         let known = Arc::new(Known::default());
         let first = known.admit(&header(7, 1)).expect("the first");
         let again = known.admit(&header(7, 1)).expect("it dials again");
-        assert_ne!(first.session, again.session);
         let reason = |refused: Result<Life, Refusal>| refused.expect_err("a refusal").code;
         assert_eq!(reason(known.admit(&header(8, 1))), Reason::DuplicateNode as u16);
 

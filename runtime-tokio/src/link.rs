@@ -43,8 +43,8 @@ pub(crate) enum LinkEvent {
     /// A link is up, on this connection, which takes the place of an earlier one: what may have
     /// been lost can be sent again.
     Up(Box<Connection>),
-    /// The connection of this number, with this peer, is over.
-    Down(NodeId, u64),
+    /// The connection that came with the last `Up` of this peer is over.
+    Down(NodeId),
 }
 
 /// The link to one peer.
@@ -194,7 +194,6 @@ impl Link {
         let (is_read, is_dropped) = oneshot::channel();
         let connection =
             Connection::new(header, way_in, from, Arc::clone(&self.identity), life, is_read);
-        let session = connection.session();
         let node = self.peer.node;
         self.queue.open(Arc::clone(&way_out));
         if self.events.send(LinkEvent::Up(Box::new(connection))).await.is_err() {
@@ -216,7 +215,7 @@ impl Link {
                 format_args!("the link to node {node} at {from} broke: {error}"),
             ),
         }
-        match self.events.send(LinkEvent::Down(node, session)).await {
+        match self.events.send(LinkEvent::Down(node)).await {
             Ok(()) => ControlFlow::Continue(None),
             Err(_) => ControlFlow::Break(()),
         }

@@ -88,9 +88,9 @@ impl Side {
         }
     }
 
-    async fn down(&mut self) -> (NodeId, u64) {
+    async fn down(&mut self) -> NodeId {
         match within(self.events.recv()).await {
-            Some(LinkEvent::Down(peer, session)) => (peer, session),
+            Some(LinkEvent::Down(peer)) => peer,
             other => panic!("{other:?}"),
         }
     }
@@ -264,11 +264,9 @@ async fn a_link_comes_up_when_its_peer_does_and_again_after_it_broke() {
     drop(both_ways);
     assert_eq!(next(&mut open).await, None);
     assert_eq!(left.identity.faults.count(Fault::LinkLost), 1);
-    let session = open.session();
     drop(open);
-    assert_eq!(left.down().await, (NodeId(2), session));
-    let again = left.up().await;
-    assert_ne!(again.session(), session);
+    assert_eq!(left.down().await, NodeId(2));
+    left.up().await;
     right.accepted().await;
 }
 
@@ -456,7 +454,8 @@ async fn a_peer_that_never_reads_costs_its_queue_and_no_more() {
     })
     .await;
     // What waits is bounded, and in the end the link is given up and dialled anew.
-    assert_eq!(left.down().await, (NodeId(2), open.session()));
+    assert_eq!(left.down().await, NodeId(2));
+    drop(open);
     assert_eq!(queue.tally().bytes, 0);
     assert_eq!(left.identity.faults.count(Fault::LinkLost), 1);
     let (_again, _) = within(deaf.accept()).await.expect("a connection");
@@ -513,7 +512,7 @@ async fn two_that_dial_at_once_keep_one_connection() {
                 while let Ok(event) = right.events.try_recv() {
                     match event {
                         LinkEvent::Up(connection) => far = *connection,
-                        LinkEvent::Down(..) => panic!("round {round}: {event:?}"),
+                        LinkEvent::Down(_) => panic!("round {round}: {event:?}"),
                     }
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -555,7 +554,7 @@ async fn what_a_larger_id_dials_waits_until_it_speaks() {
     // The peer has lost the first, which nobody here has noticed.
     second.write_all(&frame(9)).await.expect("it is sent");
     let mut again = left.up().await;
-    assert_ne!(again.session(), open.session());
+    assert_ne!(again.from, open.from);
     assert_eq!(next(&mut again).await, Some(frame(9)), "what it said is not lost");
     talk_by_hand(&queue, &mut second).await;
     drop(first);
@@ -570,7 +569,7 @@ async fn what_a_smaller_id_dials_anew_is_used_at_once() {
     let open = right.up().await;
     let (mut second, _) = connect(&right.address, hello(1, 2)).await;
     let again = right.up().await;
-    assert_ne!(again.session(), open.session());
+    assert_ne!(again.from, open.from);
     talk_by_hand(&queue, &mut second).await;
     assert!(right.said_nothing());
 }

@@ -133,11 +133,10 @@ impl<R> Sources<R> {
                         turn.links.push(LinkChange::Up(node));
                     }
                 }
-                LinkEvent::Down(node, session) => {
+                LinkEvent::Down(node) => {
                     let Some(peer) = self.configuration.index_of(node) else { continue };
-                    let inbound = &mut self.inbound[peer.place()];
                     // What was dropped here was told here.
-                    if inbound.take_if(|open| open.session() == session).is_some() {
+                    if self.inbound[peer.place()].take().is_some() {
                         turn.links.push(LinkChange::Down(node));
                     }
                 }
